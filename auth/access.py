@@ -1,0 +1,53 @@
+"""Who asks, and what was decided: the two values that every rule takes and returns. Pure."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What somebody is at the facility, apart from any experiment."""
+
+    ADMINISTRATOR = "administrator"
+    IT_SUPPORT = "it_support"
+    INSTRUMENT_SCIENTIST = "instrument_scientist"
+    INSTRUMENT_CONTROL = "instrument_control"
+    AUDITOR = "auditor"
+
+    @property
+    def label(self) -> str:
+        return "IT support" if self is Role.IT_SUPPORT else self.value.replace("_", " ").capitalize()
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The person behind a request, with the roles that hold at this moment."""
+
+    user_id: int
+    name: str
+    roles: frozenset[Role] = frozenset()
+    instruments: frozenset[int] = field(default=frozenset())
+    """The instruments of an instrument scientist."""
+
+    def has(self, *roles: Role) -> bool:
+        return not self.roles.isdisjoint(roles)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An answer to "may X?" that says why. Falsy when denied."""
+
+    allowed: bool
+    because: str
+    until: datetime | None = None
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
+def allow(because: str, *, until: datetime | None = None) -> Decision:
+    return Decision(True, because, until)
+
+
+def deny(because: str) -> Decision:
+    return Decision(False, because)

@@ -1,0 +1,97 @@
+"""What the facility's catalogue says: instruments, proposals, experiments and who took part."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from auth.data import ExperimentFacts, Part
+
+FIRST_GID = 100_000
+"""Unix group of a proposal: this plus the row's id."""
+
+
+class Instrument(models.Model):
+    code = models.SlugField(max_length=32, unique=True)
+    name = models.CharField(max_length=200)
+    folder = models.CharField(
+        max_length=200,
+        default="visitor/{proposal}/{instrument}/{date}",
+        help_text="Where an experiment's data lies under the data root.",
+    )
+
+    def __str__(self) -> str:
+        return self.code.upper()
+
+
+class Proposal(models.Model):
+    code = models.SlugField(max_length=32, unique=True)
+    title = models.CharField(max_length=300)
+    abstract = models.TextField(blank=True)
+    proprietary = models.BooleanField(default=False)
+    released = models.DateField(null=True, blank=True, help_text="From this day the data is public; empty: never.")
+    doi = models.CharField(max_length=120, blank=True)
+
+    def __str__(self) -> str:
+        return self.code.upper()
+
+    @property
+    def gid(self) -> int:
+        return FIRST_GID + self.pk
+
+
+class Experiment(models.Model):
+    key = models.CharField(max_length=100, unique=True, help_text="The catalogue's own key.")
+    proposal = models.ForeignKey(Proposal, models.PROTECT, related_name="experiments")
+    instrument = models.ForeignKey(Instrument, models.PROTECT, related_name="experiments")
+    title = models.CharField(max_length=300)
+    start = models.DateTimeField()
+    end = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["-start", "id"]
+        indexes: ClassVar = [models.Index(fields=["-start", "id"])]
+
+    def __str__(self) -> str:
+        return f"{self.proposal} on {self.instrument}, {self.start:%d %b %Y}"
+
+    @property
+    def folder(self) -> str:
+        return self.instrument.folder.format(
+            proposal=self.proposal.code, instrument=self.instrument.code, date=f"{self.start:%Y%m%d}"
+        )
+
+    @property
+    def facts(self) -> ExperimentFacts:
+        return ExperimentFacts(
+            id=self.pk,
+            proposal=str(self.proposal),
+            title=self.title,
+            instrument=str(self.instrument),
+            start=self.start,
+            end=self.end,
+            folder=self.folder,
+            released=self.proposal.released,
+            doi=self.proposal.doi,
+            proprietary=self.proposal.proprietary,
+        )
+
+    def phase(self, at: datetime | None = None) -> str:
+        """`running`, `upcoming` or `past`."""
+        at = at or timezone.now()
+        return "upcoming" if at < self.start else "running" if at < self.end else "past"
+
+
+class Participation(models.Model):
+    user = models.ForeignKey("User", models.CASCADE, related_name="participations")
+    experiment = models.ForeignKey(Experiment, models.CASCADE, related_name="participations")
+    part = models.CharField(max_length=32, choices=[(part.value, part.label) for part in Part])
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "experiment", "part"], name="participation_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.part} in {self.experiment_id}"

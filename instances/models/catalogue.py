@@ -1,0 +1,98 @@
+"""What can be chosen: clouds, environments and flavours."""
+
+from typing import ClassVar
+
+from django.db import models
+
+from instances.providers.base import Capacity
+
+
+class Cloud(models.Model):
+    """A configured provider, with what its last observation said of it."""
+
+    name = models.SlugField(unique=True)
+    title = models.CharField(max_length=100)
+    kind = models.CharField(max_length=32)
+    settings = models.JSONField(default=dict, blank=True, help_text="No secrets: they come from the environment.")
+    enabled = models.BooleanField(default=True)
+    capacity = models.JSONField(default=dict, blank=True)
+    observed_at = models.DateTimeField(null=True, blank=True, help_text="When it last answered.")
+    trouble = models.TextField(blank=True, help_text="Why it does not answer; empty while it does.")
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def limits(self) -> Capacity | None:
+        """The capacity it last reported; None until it has answered once."""
+        if not self.capacity:
+            return None
+        return Capacity(
+            **self.capacity
+            | {"images": frozenset(self.capacity["images"]), "notes": tuple(self.capacity["notes"])}
+        )
+
+
+class Environment(models.Model):
+    """Software that a person chooses. `apps` is what it serves, in the order in which it is offered."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=100)
+    description = models.TextField()
+    icon = models.CharField(max_length=50, help_text="A bootstrap-icons name.")
+    software = models.JSONField(default=list, help_text="Names with versions, shown when unfolded.")
+    apps = models.JSONField(default=list, help_text='["desktop"] or ["jupyter"]')
+    image = models.CharField(max_length=200, help_text="Its name in the clouds.")
+    position = models.PositiveSmallIntegerField(default=0)
+    visible = models.BooleanField(default=True)
+
+    class Meta:
+        ordering: ClassVar = ["position", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Flavour(models.Model):
+    """Hardware that a person chooses."""
+
+    class Group(models.TextChoices):
+        GENERAL = "general", "General"
+        MEMORY = "memory", "Memory"
+        GPU = "gpu", "GPU"
+
+    slug = models.CharField(max_length=50, unique=True)
+    name = models.CharField(max_length=100)
+    group = models.CharField(max_length=16, choices=Group.choices, default=Group.GENERAL)
+    cores = models.FloatField()
+    memory_mb = models.PositiveIntegerField()
+    gpu_model = models.CharField(max_length=32, blank=True)
+    gpu_count = models.PositiveSmallIntegerField(default=0)
+    position = models.PositiveSmallIntegerField(default=0)
+    visible = models.BooleanField(default=True)
+    clouds = models.ManyToManyField(Cloud, through="FlavourOffer", related_name="flavours")
+
+    class Meta:
+        ordering: ClassVar = ["position", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def memory_gb(self) -> float:
+        return round(self.memory_mb / 1024, 1)
+
+
+class FlavourOffer(models.Model):
+    """A flavour in one cloud, under the name it has there. Lower `preference` is tried first."""
+
+    flavour = models.ForeignKey(Flavour, models.CASCADE, related_name="offers")
+    cloud = models.ForeignKey(Cloud, models.CASCADE, related_name="offers")
+    name = models.CharField(max_length=100, blank=True)
+    preference = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["flavour", "cloud"], name="offer_once")]
+
+    def __str__(self) -> str:
+        return f"{self.flavour_id} in {self.cloud_id}"

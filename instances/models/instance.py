@@ -1,0 +1,99 @@
+"""Instances: what is wanted, what was observed, and everything that happened to them."""
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from auth.models import Experiment, User
+from instances.states import Desired, Phase, Progress, State
+
+from .catalogue import Cloud, Environment, Flavour
+
+
+def choices(enum: type[Desired] | type[Phase] | type[State] | type[Progress]) -> list[tuple[str, str]]:
+    return [(member.value, member.value.capitalize()) for member in enum]
+
+
+class Instance(models.Model):
+    """One running environment of one person for some experiments."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=100)
+    notes = models.TextField(blank=True, max_length=2000)
+    owner = models.ForeignKey(User, models.PROTECT, related_name="instances")
+    environment = models.ForeignKey(Environment, models.PROTECT)
+    flavour = models.ForeignKey(Flavour, models.PROTECT)
+    cloud = models.ForeignKey(Cloud, models.PROTECT, related_name="instances")
+    experiments = models.ManyToManyField(Experiment, related_name="instances", blank=True)
+    display = models.JSONField(
+        default=dict, help_text='{"screens": [{"width", "height"}], "fit": bool, "keyboard": "us"}'
+    )
+    grants = models.JSONField(default=list, help_text="The data grants it was last started with.")
+    created = models.DateTimeField(default=timezone.now)
+
+    desired = models.CharField(max_length=16, choices=choices(Desired), default=Desired.RUNNING)
+    generation = models.PositiveIntegerField(default=1, help_text="Rises with every wish to start or restart.")
+
+    state = models.CharField(max_length=16, choices=choices(State), default=State.QUEUED)
+    state_since = models.DateTimeField(default=timezone.now)
+    message = models.TextField(blank=True, help_text="Why it is in this state, for its owner.")
+
+    phase = models.CharField(max_length=16, choices=choices(Phase), default=Phase.ABSENT)
+    observed_generation = models.PositiveIntegerField(default=0)
+    apps_ready = models.JSONField(default=list)
+    observed_at = models.DateTimeField(null=True, blank=True)
+
+    failures = models.PositiveIntegerField(default=0, help_text="Provider errors in a row.")
+    due = models.DateTimeField(default=timezone.now, help_text="When a worker should look again.")
+    lease = models.UUIDField(null=True, blank=True, help_text="Whose turn it is.")
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    thumbnail = models.BinaryField(null=True, blank=True)
+    thumbnail_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created", "id"]
+        indexes: ClassVar = [
+            models.Index(fields=["owner", "-created"]),
+            models.Index(fields=["due"], name="instance_due", condition=~models.Q(state=State.DELETED)),
+            models.Index(fields=["cloud", "state"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def key(self) -> str:
+        """Its id as 32 hex digits: the host name of its apps and its name in the clouds."""
+        return self.id.hex
+
+    @property
+    def display_state(self) -> State:
+        return State(self.state)
+
+    @property
+    def is_open(self) -> bool:
+        """Somebody may be working in it."""
+        return self.state in (State.READY, State.RESTARTING)
+
+
+class InstanceEvent(models.Model):
+    """The timeline that people see: transitions, and the steps of a launch with the provider's own line."""
+
+    instance = models.ForeignKey(Instance, models.CASCADE, related_name="events")
+    at = models.DateTimeField(default=timezone.now)
+    generation = models.PositiveIntegerField()
+    step = models.CharField(max_length=16, choices=choices(Progress), blank=True)
+    before = models.CharField(max_length=16, blank=True)
+    after = models.CharField(max_length=16, blank=True)
+    message = models.TextField(blank=True)
+    actor = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        indexes: ClassVar = [models.Index(fields=["instance", "id"])]
+
+    def __str__(self) -> str:
+        return self.message or f"{self.before} → {self.after}"

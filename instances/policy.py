@@ -1,0 +1,65 @@
+"""The only place that answers "may X?" about instances, with the reason. Pure.
+
+`visible_to` in services/visibility.py is its queryset twin; tests/instances/test_policy_parity.py compares the two.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from auth.access import Actor, Decision, Role, allow, deny
+from instances.states import State
+
+
+class Action(StrEnum):
+    LAUNCH = "launch"
+    SEE = "see"
+    RENAME = "rename"
+    START = "start"
+    STOP = "stop"
+    DELETE = "delete"
+    WATCH = "watch"
+    CONTROL = "control"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    id: str
+    owner_id: int
+    state: State
+
+
+OVERSEERS = (Role.ADMINISTRATOR, Role.IT_SUPPORT)
+
+
+def may_launch(actor: Actor, *, entitled: int, refusals: tuple[str, ...] = ()) -> Decision:
+    """`entitled`: how many of the chosen experiments give data; `refusals`: why the others do not."""
+    if refusals:
+        return deny(refusals[0])
+    if actor.has(Role.AUDITOR):
+        return deny("An auditor sees everything and can change nothing.")
+    if entitled:
+        return allow("you may use the data of the chosen experiments")
+    if actor.has(*OVERSEERS):
+        return allow("staff may launch instances without data")
+    return deny(
+        "You take part in no experiment. Instances are for people with beam time: ask your principal investigator to"
+        " add you to the proposal, then sign in again."
+    )
+
+
+def may(actor: Actor, action: Action, instance: InstanceFacts) -> Decision:
+    """Owner, staff, auditor, nobody else. A deleted instance can only be seen."""
+    if instance.state is State.DELETED and action is not Action.SEE:
+        return deny("This instance has been deleted.")
+    if actor.user_id == instance.owner_id:
+        if actor.has(Role.AUDITOR) and action is not Action.SEE:
+            return deny("An auditor sees everything and can change nothing.")
+        return allow("you are its owner")
+    if action in _OVERSEEN and actor.has(*OVERSEERS):
+        return allow("you look after all instances")
+    if action is Action.SEE and actor.has(Role.AUDITOR):
+        return allow("you audit all instances")
+    return deny("This instance belongs to somebody else.")
+
+
+_OVERSEEN = {Action.SEE, Action.STOP, Action.DELETE}

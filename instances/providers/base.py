@@ -1,0 +1,133 @@
+"""The contract between the reconciler and a cloud. Pure: dataclasses in and out, never models.
+
+Every method is synchronous and idempotent by instance id, may be called from any process at any time, and raises
+`ProviderError` when the cloud did not answer. Absence is an answer (`Phase.ABSENT`), silence is an error.
+"""
+
+import abc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from instances.states import Phase, Progress
+
+Report = Callable[[Progress, str], None]
+"""Called by `ensure` and `start` when a step begins: the step and one line for the person who waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom the processes of an instance run as."""
+
+    username: str
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A granted folder: `source` on the cloud's storage, `target` inside the instance."""
+
+    source: str
+    target: str
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """All that a provider needs to make or to start an instance."""
+
+    id: str
+    """32 hex digits, also the instance's host name on the apps' origin."""
+    deployment: str
+    generation: int
+    """Rises with every wish to start or restart; a provider reports the one that it runs."""
+    name: str
+    owner: Account
+    image: str
+    apps: tuple[str, ...]
+    cores: float
+    memory_mb: int
+    gpu_model: str = ""
+    gpu_count: int = 0
+    mounts: tuple[Mount, ...] = ()
+    screens: tuple[Screen, ...] = (Screen(1920, 1080),)
+    keyboard: str = "us"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a cloud says of one instance now."""
+
+    phase: Phase
+    generation: int = 0
+    apps: frozenset[str] = frozenset()
+    """Those that answer."""
+    message: str = ""
+    """One line for the owner: what it is doing, or why it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the broker reaches one app of a running instance. `secret` never leaves the broker."""
+
+    path: str = ""
+    """A unix socket; empty where `host` and `port` are given."""
+    host: str = ""
+    port: int = 0
+    secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a cloud can run at most, and what the portal should say about its limits."""
+
+    cores: float
+    memory_mb: int
+    gpus: Mapping[str, int] = field(default_factory=dict)
+    shared_cores: bool = False
+    """Cores may be promised more than once (a single machine); memory and GPUs never are."""
+    images: frozenset[str] = frozenset()
+    """The images that can be started here now."""
+    notes: tuple[str, ...] = ()
+    """For administrators and the launch page, for example "memory limits are not enforced here"."""
+
+
+class Provider(abc.ABC):
+    kind: str
+
+    def __init__(self, name: str, settings: Mapping[str, str]) -> None:
+        self.name = name
+        self.settings = settings
+
+    @abc.abstractmethod
+    def capacity(self) -> Capacity: ...
+
+    @abc.abstractmethod
+    def ensure(self, spec: Spec, report: Report) -> Observed:
+        """Make the instance, or adopt it when it is there; then see that it runs at least `spec.generation`."""
+
+    @abc.abstractmethod
+    def observe(self, instance_id: str) -> Observed: ...
+
+    @abc.abstractmethod
+    def observe_all(self) -> dict[str, Observed]:
+        """Every instance of this deployment on this cloud, by id, in one go."""
+
+    @abc.abstractmethod
+    def stop(self, instance_id: str) -> None:
+        """End what runs; homes and data stay. Returns when it has ended, or raises."""
+
+    @abc.abstractmethod
+    def delete(self, instance_id: str) -> None:
+        """Stop it and forget what belonged to it alone. The owner's home and the data stay."""
+
+    @abc.abstractmethod
+    def endpoint(self, instance_id: str, app: str) -> Endpoint: ...

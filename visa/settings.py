@@ -1,0 +1,168 @@
+"""Settings, all from the environment; `manage.py up` sets what one machine needs. See docs/reference/settings.md."""
+
+from pathlib import Path
+
+import environ
+
+env = environ.Env()
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(env.str("VISA_DATA", default=str(ROOT / "var"))).resolve()
+
+SECRET_KEY = env.str("VISA_SECRET_KEY", default="") or "only-for-commands-that-serve-nothing"
+DEBUG = env.bool("VISA_DEBUG", default=False)
+
+# Where people find us. The apps' origin is another site on purpose: see docs/explanation/origins.md.
+PORTAL_URL = env.str("VISA_PORTAL_URL", default="http://localhost:8000")
+BROKER_URL = env.str("VISA_BROKER_URL", default="http://localhost:8001")
+APPS_HOST = env.str("VISA_APPS_HOST", default="apps.localhost:8001")
+DEPLOYMENT = env.str("VISA_DEPLOYMENT", default="visa")
+ALLOWED_HOSTS = env.list("VISA_ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
+CSRF_TRUSTED_ORIGINS = [PORTAL_URL]
+SECURE = PORTAL_URL.startswith("https://")
+
+# How the facility presents itself.
+FACILITY = {
+    "name": env.str("VISA_FACILITY_NAME", default="VISA"),
+    "accent": env.str("VISA_ACCENT", default="#2456a6"),
+    "help_url": env.str("VISA_HELP_URL", default=""),
+    "helpdesk": env.str("VISA_HELPDESK", default=""),
+    "privacy_url": env.str("VISA_PRIVACY_URL", default=""),
+    "terms_url": env.str("VISA_TERMS_URL", default=""),
+}
+DATA_ROOT = Path(env.str("VISA_DATA_ROOT", default=str(DATA / "facility")))  # holds visitor/<proposal>/…
+DATA_TARGET = env.str("VISA_DATA_TARGET", default="/data")  # where instances see it
+
+# Sign-in. `OIDC_TITLE` is the word on the button.
+OIDC = {
+    "issuer": env.str("VISA_OIDC_ISSUER", default=""),
+    "client_id": env.str("VISA_OIDC_CLIENT_ID", default=""),
+    "client_secret": env.str("VISA_OIDC_CLIENT_SECRET", default=""),
+    "scope": env.str("VISA_OIDC_SCOPE", default="openid email profile aarc"),
+    "title": env.str("VISA_OIDC_TITLE", default="MyAccessID"),
+}
+
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",  # only for the interfaces that DRF and channels expect
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_htmx",
+    "django_filters",
+    "procrastinate.contrib.django",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "auth",
+    "instances",
+    "visa",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "visa.headers.SecurityHeaders",
+]
+ROOT_URLCONF = "visa.urls"
+ASGI_APPLICATION = "visa.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": False,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "visa.context.facility",
+            ],
+            "loaders": [
+                (
+                    "django.template.loaders.cached.Loader",
+                    ["django.template.loaders.filesystem.Loader", "django.template.loaders.app_directories.Loader"],
+                )
+            ],
+        },
+    }
+]
+
+# One database, PostgreSQL, everywhere. LISTEN and advisory locks need a direct connection, never a pooler's.
+DATABASE_URL = env.str("DATABASE_URL", default="postgresql://visa@localhost/visa")
+LISTEN_URL = env.str("VISA_LISTEN_URL", default=DATABASE_URL)
+DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+DATABASES["default"].update({"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True})
+DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 16, "timeout": 10}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+AUTH_USER_MODEL = "visa_auth.User"
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+LOGIN_URL = "/sign-in/"
+SESSION_COOKIE_NAME = "visa_session"
+CSRF_COOKIE_NAME = "visa_csrf"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+
+LANGUAGE_CODE = "en-gb"
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA / "static"
+NODE = ROOT / "node_modules"
+STATICFILES_DIRS = [
+    ("vendor/bootstrap", NODE / "bootstrap/dist"),
+    ("vendor/bootstrap-icons", NODE / "bootstrap-icons/font"),
+    ("vendor/inter", NODE / "@fontsource-variable/inter"),
+    ("vendor/novnc", NODE / "@novnc/novnc"),
+]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "visa.static.HashedStaticFiles"},
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "instances.api.authentication.BearerToken",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
+    "PAGE_SIZE": 50,
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "visa.problems.handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "VISA portal",
+    "DESCRIPTION": "Launch desktops and JupyterLab next to your experiments' data. Errors are RFC 9457 problem JSON.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1/",
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("VISA_LOG_LEVEL", default="INFO")},
+}
