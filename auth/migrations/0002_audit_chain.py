@@ -25,7 +25,9 @@ CREATE FUNCTION visa_auth_audit_keep() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   RAISE EXCEPTION 'the audit trail is append-only';
 END $$;
-CREATE TRIGGER audit_keep BEFORE UPDATE OR DELETE OR TRUNCATE ON visa_auth_auditevent
+CREATE TRIGGER audit_keep_rows BEFORE UPDATE OR DELETE ON visa_auth_auditevent
+  FOR EACH STATEMENT EXECUTE FUNCTION visa_auth_audit_keep();
+CREATE TRIGGER audit_keep_table BEFORE TRUNCATE ON visa_auth_auditevent
   FOR EACH STATEMENT EXECUTE FUNCTION visa_auth_audit_keep();
 
 CREATE FUNCTION visa_auth_audit_broken() RETURNS bigint LANGUAGE sql STABLE AS $$
@@ -38,7 +40,8 @@ CREATE FUNCTION visa_auth_audit_broken() RETURNS bigint LANGUAGE sql STABLE AS $
 $$;
 """
 BACKWARD = """
-DROP TRIGGER audit_keep ON visa_auth_auditevent;
+DROP TRIGGER audit_keep_rows ON visa_auth_auditevent;
+DROP TRIGGER audit_keep_table ON visa_auth_auditevent;
 DROP TRIGGER audit_chain ON visa_auth_auditevent;
 DROP FUNCTION visa_auth_audit_broken(), visa_auth_audit_keep(), visa_auth_audit_chain(),
   visa_auth_audit_digest(visa_auth_auditevent);
