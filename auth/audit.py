@@ -38,5 +38,5 @@ def first_broken_link() -> int | None:
     """The `seq` of the first row that was altered, removed or slipped in; None when the chain holds."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT visa_auth_audit_broken()")
-        (seq,) = cursor.fetchone()
-    return seq
+        row: tuple[int | None] = cursor.fetchone()
+    return row[0]

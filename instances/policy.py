@@ -31,19 +31,21 @@ class InstanceFacts:
 OVERSEERS = (Role.ADMINISTRATOR, Role.IT_SUPPORT)
 
 
-def may_launch(actor: Actor, *, entitled: int, refusals: tuple[str, ...] = ()) -> Decision:
-    """`entitled`: how many of the chosen experiments give data; `refusals`: why the others do not."""
-    if refusals:
-        return deny(refusals[0])
+def may_launch(actor: Actor, *, takes_part: bool, refusals: tuple[str, ...] = ()) -> Decision:
+    """`takes_part`: in any experiment, ever; open data alone gives no computing time. `refusals`: experiments that
+    were chosen and give no data, each with the reason.
+    """
     if actor.has(Role.AUDITOR):
         return deny("An auditor sees everything and can change nothing.")
-    if entitled:
-        return allow("you may use the data of the chosen experiments")
+    if refusals:
+        return deny(refusals[0])
+    if takes_part:
+        return allow("you take part in experiments here")
     if actor.has(*OVERSEERS):
-        return allow("staff may launch instances without data")
+        return allow("staff may launch instances")
     return deny(
-        "You take part in no experiment. Instances are for people with beam time: ask your principal investigator to"
-        " add you to the proposal, then sign in again."
+        "You take part in no experiment here, and instances are for people with beam time. Ask the principal"
+        " investigator of your proposal to add you to its team, then sign in again."
     )
 
 

@@ -59,17 +59,19 @@ class Progress(StrEnum):
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.STARTING, State.FAILED, State.UNKNOWN, State.STOPPING, State.DELETING}),
-    State.STARTING: frozenset({State.READY, State.FAILED, State.STOPPED, State.UNKNOWN, State.STOPPING, State.DELETING}),
+    State.STARTING: frozenset(
+        {State.READY, State.FAILED, State.STOPPED, State.UNKNOWN, State.STOPPING, State.DELETING}
+    ),
     State.READY: frozenset(
         {State.STARTING, State.RESTARTING, State.STOPPING, State.STOPPED, State.FAILED, State.UNKNOWN, State.DELETING}
     ),
     State.RESTARTING: frozenset(
-        {State.STARTING, State.READY, State.STOPPING, State.STOPPED, State.FAILED, State.UNKNOWN, State.DELETING}
+        {State.READY, State.STOPPING, State.STOPPED, State.FAILED, State.UNKNOWN, State.DELETING}
     ),
     State.STOPPING: frozenset({State.STOPPED, State.QUEUED, State.FAILED, State.UNKNOWN, State.DELETING}),
-    State.STOPPED: frozenset({State.QUEUED, State.UNKNOWN, State.DELETING}),
+    State.STOPPED: frozenset({State.QUEUED, State.STOPPING, State.FAILED, State.UNKNOWN, State.DELETING}),
     State.FAILED: frozenset({State.QUEUED, State.READY, State.STOPPING, State.STOPPED, State.UNKNOWN, State.DELETING}),
-    State.UNKNOWN: frozenset(State) - {State.UNKNOWN, State.DELETED},
+    State.UNKNOWN: frozenset(State) - {State.UNKNOWN},
     State.DELETING: frozenset({State.DELETED, State.UNKNOWN}),
     State.DELETED: frozenset(),
 }

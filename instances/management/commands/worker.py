@@ -1,0 +1,78 @@
+"""`manage.py worker`: reconciles, watches the clouds and sweeps. Any number may run, anywhere."""
+
+import asyncio
+import logging
+import random
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import close_old_connections
+from procrastinate.contrib.django import app
+
+from instances.reconcile.sweep import forget_old_tickets, sweep
+from instances.reconcile.watch import watch
+
+log = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Run a worker: it brings instances to where they should be."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--concurrency", type=int, default=8, help="instances handled at once (default 8)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        asyncio.run(run(options["concurrency"]))
+
+
+async def run(concurrency: int) -> None:
+    """Until SIGTERM or SIGINT; steps that are under way are finished."""
+    loops = [
+        asyncio.create_task(every(2.0, watch)),
+        asyncio.create_task(every(1.0, sweep)),
+        asyncio.create_task(every(600.0, forget_old_tickets)),
+    ]
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    worker_app = app.with_connector(app.connector.get_worker_connector())
+    async with worker_app.open_async():
+        worker = asyncio.create_task(
+            worker_app.run_worker_async(
+                queues=["reconcile"],
+                concurrency=concurrency,
+                wait=True,
+                install_signal_handlers=False,
+                delete_jobs="always",
+                shutdown_graceful_timeout=10,
+                fetch_job_polling_interval=2.0,
+            )
+        )
+        await asyncio.wait({worker, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (worker, *loops):
+            task.cancel()
+        await asyncio.gather(worker, *loops, return_exceptions=True)
+
+
+async def every(seconds: float, work: Callable[[], Any]) -> None:
+    """`work` again and again, in a thread, a little irregularly so that replicas do not march in step."""
+    while True:
+        try:
+            await sync_to_async(_clean(work), thread_sensitive=False)()
+        except Exception:
+            log.exception("%s failed; it is tried again", work.__name__)
+        await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311
+
+
+def _clean(work: Callable[[], Any]) -> Callable[[], Any]:
+    def with_fresh_connections() -> None:
+        close_old_connections()
+        try:
+            work()
+        finally:
+            close_old_connections()
+
+    return with_fresh_connections

@@ -1,0 +1,177 @@
+"""Bringing one instance from what was observed to what is wanted, step by step.
+
+Every step reads the row anew, calls the cloud outside of any transaction, and commits only if it still holds the lease
+and nobody changed the wish meanwhile. A worker may die at any line: the next one observes and goes on.
+"""
+
+import logging
+import random
+import time
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from instances.errors import ProviderError, StaleInstance
+from instances.models import Instance
+from instances.providers.base import Account, Observed, Provider, Screen, Spec
+from instances.services import grants as data
+from instances.services import transitions
+from instances.services.clouds import provider_for
+from instances.states import Desired, Phase, Progress, State
+
+from .leases import held
+from .plan import Act, Step, Wish, plan
+
+log = logging.getLogger(__name__)
+PATIENT_FOR = timedelta(seconds=2)
+"""A pause longer than this gives the place to other instances; the sweep comes back to this one."""
+
+
+def reconcile(instance_id: UUID) -> None:
+    """Step until the instance is where it should be, or until the next step is not due for a while."""
+    with held(instance_id) as lease:
+        while lease is not None:
+            instance = (
+                Instance.objects.select_related("owner", "environment", "flavour", "cloud")
+                .filter(pk=instance_id, lease=lease)
+                .exclude(state=State.DELETED)
+                .first()
+            )
+            if instance is None:
+                return
+            pause = _step(instance)
+            if pause is None:
+                return
+            time.sleep(pause.total_seconds())
+
+
+def _step(instance: Instance) -> timedelta | None:
+    """One step; how long to pause before the next, or None when the turn is over."""
+    provider = provider_for(instance.cloud)
+    try:
+        observed = provider.observe(instance.key)
+        step = plan(_wish(instance), observed, waited=timezone.now() - _since(instance))
+        if step.act is Act.NOTHING:
+            return _commit(instance, observed, step)
+        _show(instance, step)
+        after = _perform(provider, instance, step)
+    except ProviderError as error:
+        return _failed(instance, error)
+    except StaleInstance:
+        return timedelta()
+    _note(instance, after or observed)
+    if step.settle:
+        return _commit(instance, after or observed, step)
+    return step.again
+
+
+def _wish(instance: Instance) -> Wish:
+    return Wish(
+        desired=Desired(instance.desired),
+        generation=instance.generation,
+        state=State(instance.state),
+        seen_generation=instance.observed_generation,
+        apps=frozenset(instance.environment.apps),
+    )
+
+
+def _since(instance: Instance) -> timezone.datetime:
+    return instance.state_since
+
+
+def _show(instance: Instance, step: Step) -> None:
+    """Say what is about to happen before it does."""
+    if instance.state == State.QUEUED and step.act is Act.ENSURE:
+        transitions.progress(instance, Progress.PLACING, f"Found a place: {instance.cloud.title.lower()}")
+    if step.state != instance.state and not step.settle:
+        transitions.advance(instance, step.state, actor=None, reason=step.message or step.state.label)
+
+
+def _perform(provider: Provider, instance: Instance, step: Step) -> Observed | None:
+    if step.act is Act.STOP:
+        provider.stop(instance.key)
+    elif step.act is Act.DELETE:
+        provider.delete(instance.key)
+    elif step.act is Act.ENSURE:
+        return provider.ensure(spec_of(instance), partial(transitions.progress, instance))
+    return None
+
+
+def spec_of(instance: Instance) -> Spec:
+    """What the provider is to run: grants derived at this moment, never those of an earlier start."""
+    granted = data.derive(instance, at=timezone.now())
+    owner = instance.owner
+    return Spec(
+        id=instance.key,
+        deployment=provider_for(instance.cloud).settings.get("deployment", ""),
+        generation=instance.generation,
+        name=instance.name,
+        owner=Account(owner.username, owner.name, owner.uid, owner.uid, data.groups(granted)),
+        image=instance.environment.image,
+        apps=tuple(instance.environment.apps),
+        cores=instance.flavour.cores,
+        memory_mb=instance.flavour.memory_mb,
+        gpu_model=instance.flavour.gpu_model,
+        gpu_count=instance.flavour.gpu_count,
+        mounts=data.mounts(granted),
+        screens=tuple(Screen(s["width"], s["height"]) for s in instance.display["screens"]),
+        keyboard=instance.display["keyboard"],
+    )
+
+
+def _commit(instance: Instance, observed: Observed, step: Step) -> timedelta | None:
+    """Write what was observed and show `step.state`; only what changed is written."""
+    _note(instance, observed)
+    wish = {"desired": step.settle} if step.settle else {}
+    if step.state != instance.state:
+        if step.state is State.READY:
+            transitions.progress(instance, Progress.READY, "All set")
+        reason = step.message or step.state.label
+        transitions.advance(instance, step.state, actor=None, reason=reason, failures=0, **wish)
+    if step.again is None:
+        return None
+    return _pause(instance, step.again)
+
+
+def _note(instance: Instance, observed: Observed) -> None:
+    facts = {
+        "phase": observed.phase,
+        "observed_generation": max(observed.generation, instance.observed_generation),
+        "apps_ready": sorted(observed.apps),
+    }
+    if observed.phase is not Phase.UNKNOWN and any(getattr(instance, name) != value for name, value in facts.items()):
+        mine = Instance.objects.filter(pk=instance.pk, lease=instance.lease)
+        mine.update(**facts, observed_at=timezone.now())
+
+
+def _failed(instance: Instance, error: ProviderError) -> timedelta | None:
+    """Try again later, more and more patiently; or, where it can never work, say so and let go of the wish."""
+    log.warning("instance %s on %s: %s", instance.pk, instance.cloud.name, error.reason)
+    failures = instance.failures + 1
+    Instance.objects.filter(pk=instance.pk, lease=instance.lease).update(failures=failures)
+    starting = instance.desired == Desired.RUNNING and instance.state not in (State.READY, State.UNKNOWN)
+    try:
+        if starting and not error.retry:
+            transitions.advance(instance, State.FAILED, actor=None, reason=error.reason, desired=Desired.STOPPED)
+            return None
+        if error.retry and instance.state != State.UNKNOWN and failures > 1:
+            transitions.advance(instance, State.UNKNOWN, actor=None, reason=error.reason)
+    except StaleInstance:
+        return timedelta()
+    return _pause(instance, backoff(failures))
+
+
+def backoff(failures: int) -> timedelta:
+    """0.5 s doubled with each failure in a row, one minute at most, with jitter."""
+    return timedelta(seconds=min(60.0, 0.5 * 2 ** min(failures, 10)) * random.uniform(0.8, 1.2))  # noqa: S311
+
+
+def _pause(instance: Instance, pause: timedelta) -> timedelta | None:
+    if pause <= PATIENT_FOR:
+        return pause
+    with transaction.atomic():
+        Instance.objects.filter(pk=instance.pk, lease=instance.lease).update(due=timezone.now() + pause)
+    return None

@@ -1,0 +1,34 @@
+"""Deleting: the instance goes, its owner's home and the experiments' data stay."""
+
+from uuid import UUID
+
+from django.db import transaction
+
+from auth import bus
+from auth.models import User
+from instances.models import Instance
+from instances.policy import Action
+from instances.states import Desired, State
+
+from . import transitions
+from .visibility import find
+from .wake import wake
+
+
+def delete(instance_id: UUID | str, *, acting_user: User) -> Instance:
+    """Ask for it to be deleted; it is DELETED once its cloud confirms that it is gone."""
+    actor = acting_user.as_actor()
+    with transaction.atomic():
+        instance = find(instance_id, actor=actor, action=Action.DELETE, lock=True)
+        if instance.desired != Desired.DELETED:
+            bus.announce("close", instance=str(instance.pk), reason="The instance was deleted.")
+            transitions.advance(
+                instance,
+                State.DELETING,
+                actor=actor,
+                reason=f"Deleted by {actor.name}",
+                action="instance.delete",
+                desired=Desired.DELETED,
+            )
+            wake(instance.pk)
+    return instance

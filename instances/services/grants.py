@@ -1,0 +1,58 @@
+"""The data that an instance gets: from its owner's entitlements to mounts."""
+
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import TypedDict
+
+from django.conf import settings
+
+from auth.data import DataGrant
+from auth.models import Proposal
+from instances.models import Instance
+from instances.providers.base import Mount
+
+from .experiments import entitlements_of
+
+
+class StoredGrant(TypedDict):
+    path: str
+    target: str
+    mode: str
+    because: str
+    until: str | None
+    proposal: str
+    experiment: int
+
+
+def stored(grant: DataGrant) -> StoredGrant:
+    return {
+        "path": grant.path,
+        "target": target_of(grant),
+        "mode": grant.mode.value,
+        "because": grant.because,
+        "until": grant.until.isoformat() if grant.until else None,
+        "proposal": grant.proposal,
+        "experiment": grant.experiment,
+    }
+
+
+def target_of(grant: DataGrant) -> str:
+    """Where the instance sees the folder."""
+    return str(PurePosixPath(settings.DATA_TARGET) / grant.path)
+
+
+def derive(instance: Instance, *, at: datetime) -> list[DataGrant]:
+    """What the owner is entitled to at `at` through the instance's experiments: asked anew at every start."""
+    experiments = instance.experiments.select_related("proposal", "instrument")
+    entitlements = entitlements_of(instance.owner.as_actor(at=at), experiments, at=at)
+    return [grant for entitled in entitlements.values() for grant in entitled.grants]
+
+
+def mounts(grants: list[DataGrant]) -> tuple[Mount, ...]:
+    return tuple(Mount(str(settings.DATA_ROOT / g.path), target_of(g), g.writable) for g in grants)
+
+
+def groups(grants: list[DataGrant]) -> tuple[int, ...]:
+    """The Unix groups of exactly the granted proposals."""
+    codes = {grant.proposal.lower() for grant in grants}
+    return tuple(sorted(p.gid for p in Proposal.objects.filter(code__in=codes)))

@@ -1,0 +1,96 @@
+"""Everything that the launch page shows before a choice is made."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from auth.access import Decision
+from auth.data import DataGrant
+from auth.models import User
+from instances.models import Cloud, Environment, Flavour
+from instances.policy import may_launch
+
+from . import placement
+from .display import KEYBOARDS, RESOLUTIONS
+from .experiments import entitlements_of, known_to, takes_part
+
+MOST = 200
+"""Experiments that one page lists; the search finds the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentChoice:
+    id: int
+    proposal: str
+    title: str
+    instrument: str
+    start: datetime
+    end: datetime
+    phase: str
+    is_open: bool
+    doi: str
+    because: str
+    grants: tuple[DataGrant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FlavourChoice:
+    flavour: Flavour
+    available: bool
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchOptions:
+    decision: Decision
+    experiments: tuple[ExperimentChoice, ...]
+    environments: list[Environment]
+    flavours: list[FlavourChoice]
+    keyboards: list[tuple[str, str]]
+    resolutions: list[tuple[int, int]]
+    remembered: dict[str, Any]
+
+
+def launch_options(*, acting_user: User) -> LaunchOptions:
+    """Experiments running now first, then the newest; flavours with the reason where they cannot be had."""
+    actor = acting_user.as_actor()
+    now = timezone.now()
+    experiments = list(known_to(actor, at=now)[:MOST])
+    entitlements = entitlements_of(actor, experiments, at=now)
+    choices = [
+        ExperimentChoice(
+            id=e.pk,
+            proposal=str(e.proposal),
+            title=e.title,
+            instrument=str(e.instrument),
+            start=e.start,
+            end=e.end,
+            phase=e.phase(now),
+            is_open=e.facts.is_open(now.date()),
+            doi=e.proposal.doi,
+            because=entitlements[e.pk].because,
+            grants=entitlements[e.pk].grants,
+        )
+        for e in experiments
+        if entitlements[e.pk]
+    ]
+    choices.sort(key=lambda choice: choice.phase != "running")
+    return LaunchOptions(
+        decision=may_launch(actor, takes_part=takes_part(actor)),
+        experiments=tuple(choices),
+        environments=list(Environment.objects.filter(visible=True)),
+        flavours=flavour_choices(),
+        keyboards=KEYBOARDS,
+        resolutions=RESOLUTIONS,
+        remembered=acting_user.preferences.get("launch", {}),
+    )
+
+
+def flavour_choices() -> list[FlavourChoice]:
+    flavours = list(Flavour.objects.filter(visible=True))
+    clouds = placement.clouds_of(flavours)
+    used = placement.in_use(Cloud.objects.filter(enabled=True))
+    offers = ((flavour, placement.offer(flavour, clouds[flavour.pk], used)) for flavour in flavours)
+    return [FlavourChoice(flavour, offer.cloud is not None, offer.because) for flavour, offer in offers]

@@ -1,0 +1,55 @@
+"""Starting an instance that stopped or failed."""
+
+from uuid import UUID
+
+from django.db import transaction
+
+from auth.access import Actor
+from auth.models import User
+from instances.errors import Conflict, Denied
+from instances.models import Instance
+from instances.policy import Action, may_launch
+from instances.states import Desired, Progress, State
+
+from . import grants as data
+from . import transitions
+from .experiments import entitlements_of
+from .launch import reserve
+from .visibility import find
+from .wake import wake
+
+
+def start(instance_id: UUID | str, *, acting_user: User) -> Instance:
+    """Run it again, with the data that its owner is entitled to now. Conflict unless it is stopped or failed."""
+    actor = acting_user.as_actor()
+    with transaction.atomic():
+        instance = find(instance_id, actor=actor, action=Action.START, lock=True)
+        if instance.state not in (State.STOPPED, State.FAILED):
+            raise Conflict(f"It is {State(instance.state).value}: only a stopped instance can be started.")
+        reserve(instance.flavour, instance.environment)
+        again(instance, actor=actor, to=State.QUEUED, action="instance.start", reason="Started by its owner")
+    return instance
+
+
+def again(instance: Instance, *, actor: Actor, to: State, action: str, reason: str) -> None:
+    """A new generation, with grants derived anew; a lost entitlement to all of the data refuses it."""
+    experiments = list(instance.experiments.select_related("proposal", "instrument"))
+    entitlements = entitlements_of(instance.owner.as_actor(), experiments)
+    refusals = tuple(entitled.because for entitled in entitlements.values() if not entitled)
+    if experiments and len(refusals) == len(experiments):
+        raise Denied(may_launch(actor, takes_part=False, refusals=refusals))
+    granted = [data.stored(grant) for entitled in entitlements.values() for grant in entitled.grants]
+    instance.generation += 1
+    transitions.progress(instance, Progress.QUEUED, "Waiting for a worker")
+    transitions.advance(
+        instance,
+        to,
+        actor=actor,
+        reason=reason,
+        action=action,
+        desired=Desired.RUNNING,
+        generation=instance.generation,
+        grants=granted,
+        failures=0,
+    )
+    wake(instance.pk)

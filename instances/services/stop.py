@@ -1,0 +1,35 @@
+"""Stopping: what runs ends, the home and the data stay."""
+
+from uuid import UUID
+
+from django.db import transaction
+
+from auth.models import User
+from instances.errors import Conflict
+from instances.models import Instance
+from instances.policy import Action
+from instances.states import Desired, State
+
+from . import transitions
+from .visibility import find
+from .wake import wake
+
+
+def stop(instance_id: UUID | str, *, acting_user: User) -> Instance:
+    """Ask for it to stop; stopping it twice is no error."""
+    actor = acting_user.as_actor()
+    with transaction.atomic():
+        instance = find(instance_id, actor=actor, action=Action.STOP, lock=True)
+        if instance.state == State.FAILED:
+            raise Conflict("It failed and does not run. Start it again or delete it.")
+        if instance.desired == Desired.RUNNING:
+            transitions.advance(
+                instance,
+                State.STOPPING,
+                actor=actor,
+                reason=f"Stopped by {actor.name}",
+                action="instance.stop",
+                desired=Desired.STOPPED,
+            )
+            wake(instance.pk)
+    return instance
