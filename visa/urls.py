@@ -1,3 +1,11 @@
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from . import health
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("health/live", health.live),
+    path("health/ready", health.ready),
+    path("api/v1/", include("instances.api.urls")),
+    path("", include("auth.urls")),
+    path("", include("instances.urls")),
+]

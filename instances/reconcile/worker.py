@@ -7,7 +7,7 @@ and nobody changed the wish meanwhile. A worker may die at any line: the next on
 import logging
 import random
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -78,7 +78,7 @@ def _wish(instance: Instance) -> Wish:
     )
 
 
-def _since(instance: Instance) -> timezone.datetime:
+def _since(instance: Instance) -> datetime:
     return instance.state_since
 
 

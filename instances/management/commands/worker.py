@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
 from procrastinate.contrib.django import app
+from procrastinate.contrib.django.django_connector import DjangoConnector
 
 from instances.reconcile.sweep import forget_old_tickets, sweep
 from instances.reconcile.watch import watch
@@ -38,7 +39,9 @@ async def run(concurrency: int) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    worker_app = app.with_connector(app.connector.get_worker_connector())
+    connector = app.connector
+    assert isinstance(connector, DjangoConnector)
+    worker_app = app.with_connector(connector.get_worker_connector())
     async with worker_app.open_async():
         worker = asyncio.create_task(
             worker_app.run_worker_async(

@@ -1,0 +1,138 @@
+"""Shapes of the API. Rules live in the services; these only translate."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from auth.models import Experiment
+from instances.models import Environment, Instance, InstanceEvent
+from instances.models.connection import App, Mode
+from instances.services.options import FlavourChoice
+
+
+class GrantSerializer(serializers.Serializer[Any]):
+    path = serializers.CharField(help_text="Relative to the facility's data root.")
+    target = serializers.CharField(help_text="Where instances see it.")
+    mode = serializers.ChoiceField(["read", "read-write"])
+    because = serializers.CharField()
+    until = serializers.DateTimeField(allow_null=True)
+    proposal = serializers.CharField()
+    experiment = serializers.IntegerField()
+
+
+class EnvironmentSerializer(serializers.ModelSerializer[Environment]):
+    class Meta:
+        model = Environment
+        fields = ("slug", "name", "description", "icon", "software", "apps")
+
+
+class FlavourSerializer(serializers.Serializer[FlavourChoice]):
+    slug = serializers.CharField(source="flavour.slug")
+    name = serializers.CharField(source="flavour.name")
+    group = serializers.CharField(source="flavour.group")
+    cores = serializers.FloatField(source="flavour.cores")
+    memory_mb = serializers.IntegerField(source="flavour.memory_mb")
+    gpu_model = serializers.CharField(source="flavour.gpu_model")
+    gpu_count = serializers.IntegerField(source="flavour.gpu_count")
+    available = serializers.BooleanField()
+    because = serializers.CharField(help_text="Where it would run, or why it cannot be had now.")
+
+
+class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
+    proposal = serializers.CharField(source="proposal.code")
+    instrument = serializers.CharField(source="instrument.code")
+    phase = serializers.SerializerMethodField()
+    doi = serializers.CharField(source="proposal.doi")
+    grants = serializers.SerializerMethodField(help_text="What an instance of yours would see, and why.")
+    because = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Experiment
+        fields = ("id", "title", "proposal", "instrument", "start", "end", "phase", "doi", "because", "grants")
+
+    def get_phase(self, experiment: Experiment) -> str:
+        return experiment.phase()
+
+    def get_because(self, experiment: Experiment) -> str:
+        return str(self.context["entitlements"][experiment.pk].because)
+
+    def get_grants(self, experiment: Experiment) -> list[dict[str, Any]]:
+        stored = self.context["stored"]
+        return [dict(stored(grant)) for grant in self.context["entitlements"][experiment.pk].grants]
+
+
+class SizeSerializer(serializers.Serializer[Any]):
+    width = serializers.IntegerField()
+    height = serializers.IntegerField()
+
+
+class DisplaySerializer(serializers.Serializer[Any]):
+    layout = serializers.ChoiceField(["single", "dual"], default="single")
+    fit = serializers.BooleanField(default=True, help_text="Follow the size of the browser's windows.")
+    screens = SizeSerializer(many=True, required=False)
+    keyboard = serializers.CharField(default="us")
+
+
+class InstanceSerializer(serializers.ModelSerializer[Instance]):
+    environment = serializers.CharField(source="environment.slug")
+    flavour = serializers.CharField(source="flavour.slug")
+    owner = serializers.CharField(source="owner.username")
+    experiments = serializers.SerializerMethodField()
+    grants = GrantSerializer(many=True)
+    display = DisplaySerializer()
+
+    class Meta:
+        model = Instance
+        fields = (
+            "id",
+            "name",
+            "notes",
+            "owner",
+            "environment",
+            "flavour",
+            "experiments",
+            "display",
+            "grants",
+            "desired",
+            "state",
+            "state_since",
+            "message",
+            "created",
+        )
+
+    def get_experiments(self, instance: Instance) -> list[int]:
+        return [experiment.pk for experiment in instance.experiments.all()]
+
+
+class LaunchSerializer(serializers.Serializer[Any]):
+    experiments = serializers.ListField(child=serializers.IntegerField(), max_length=50)
+    environment = serializers.CharField()
+    flavour = serializers.CharField()
+    display = DisplaySerializer(required=False)
+    name = serializers.CharField(required=False, allow_blank=True, default="")
+    notes = serializers.CharField(required=False, allow_blank=True, default="")
+
+
+class DescribeSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(required=False)
+    notes = serializers.CharField(required=False, allow_blank=True)
+
+
+class EventSerializer(serializers.ModelSerializer[InstanceEvent]):
+    actor = serializers.CharField(source="actor.username", default=None)
+
+    class Meta:
+        model = InstanceEvent
+        fields = ("id", "at", "generation", "step", "before", "after", "message", "actor")
+
+
+class ConnectSerializer(serializers.Serializer[Any]):
+    app = serializers.ChoiceField(App.choices)
+    mode = serializers.ChoiceField(Mode.choices, default=Mode.CONTROL)
+    monitor = serializers.IntegerField(required=False, allow_null=True, default=None, min_value=0, max_value=1)
+
+
+class SeatSerializer(serializers.Serializer[Any]):
+    url = serializers.CharField(help_text="A WebSocket's address, or where to POST the ticket.")
+    ticket = serializers.CharField(help_text="Good for 30 seconds and one use; never put it into a URL.")
+    protocol = serializers.CharField(help_text="The WebSocket sub-protocol, or `post`.")

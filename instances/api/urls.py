@@ -1,0 +1,17 @@
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.routers import SimpleRouter
+
+from .views import EnvironmentViewSet, ExperimentViewSet, FlavourView, InstanceViewSet
+
+router = SimpleRouter(use_regex_path=False)
+router.register("environments", EnvironmentViewSet, basename="environment")
+router.register("experiments", ExperimentViewSet, basename="experiment")
+router.register("instances", InstanceViewSet, basename="instance")
+
+app_name = "api"
+urlpatterns = [
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("flavours/", FlavourView.as_view(), name="flavours"),
+    path("", include(router.urls)),
+]

@@ -1,0 +1,65 @@
+"""/events: what happens to the instances that somebody may see, as it happens, over one WebSocket per page.
+
+Messages are hints, `{"topic": "instance", "instance": id, "state": …}`; the page asks for what it shows. After
+`{"topic": "resync"}` it asks for everything, because messages may have been missed.
+"""
+
+import asyncio
+from typing import Any
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from channels.layers import get_channel_layer
+
+from auth import bus
+from auth.access import Role
+from auth.models import User
+from instances.policy import OVERSEERS
+
+STAFF = "staff"
+SIGNED_OUT = 4001
+
+
+class Events(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
+    async def connect(self) -> None:
+        user = self.scope["user"]
+        if not user.is_authenticated:
+            await self.close()
+            return
+        self.names = [f"user-{user.pk}"]
+        if await database_sync_to_async(_is_staff)(user):
+            self.names.append(STAFF)
+        for name in self.names:
+            await self.channel_layer.group_add(name, self.channel_name)
+        await self.accept()
+        await self.send_json(bus.RESYNC)
+
+    async def disconnect(self, code: int) -> None:
+        for name in getattr(self, "names", []):
+            await self.channel_layer.group_discard(name, self.channel_name)
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        """Pages have nothing to say here."""
+
+    async def told(self, event: dict[str, Any]) -> None:
+        await self.send_json(event["message"])
+
+
+def _is_staff(user: User) -> bool:
+    return user.as_actor().has(*OVERSEERS, Role.AUDITOR)
+
+
+async def fan_out() -> None:
+    """Bus to groups, for as long as the web process lives."""
+    layer = get_channel_layer()
+    async for message in bus.listen():
+        if message["topic"] == "instance":
+            told = {key: message[key] for key in ("topic", "instance", "state")}
+            names = [f"user-{message['owner']}", STAFF]
+        elif message["topic"] == "resync":
+            told, names = message, [name for name in layer.groups if name.startswith(("user-", STAFF))]
+        else:
+            continue
+        for name in names:
+            await layer.group_send(name, {"type": "told", "message": told})
+        await asyncio.sleep(0)
