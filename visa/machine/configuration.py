@@ -73,7 +73,7 @@ class Machine:
                 except OSError as error:
                     raise CommandError(
                         f"Port {port} (for the {what}) is taken: {error.strerror}."
-                        f" Stop what listens there or choose another with --port; {len(self.ports)} in a row are needed."
+                        f" Stop what listens there, or choose another with --port: {len(self.ports)} in a row."
                     ) from None
 
 

@@ -1,0 +1,37 @@
+PORT ?= 8000
+DATA ?= var
+python := .venv/bin/python
+
+.PHONY: demo test check format bench lock
+
+demo: ## everything on this machine: installs what is missing, starts, prints an address
+	@scripts/install
+	@exec $(python) manage.py up --port $(PORT) --data $(DATA)
+
+test: ## all tests, on real servers
+	@scripts/install test
+	@$(python) -m pytest $(ARGS)
+
+check: ## style, types, architecture, templates, migrations
+	@scripts/install test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy auth instances visa
+	.venv/bin/lint-imports
+	.venv/bin/djlint --check --lint --quiet templates
+	DATABASE_URL= $(python) manage.py makemigrations --check --dry-run --skip-checks
+
+format:
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+	.venv/bin/djlint --reformat --quiet templates
+
+bench: ## how fast an instance starts and how fast the home page is
+	@scripts/install test
+	@$(python) -m tests.bench
+
+lock: ## pin what requirements/*.in ask for
+	@for set in portal dev jupyter; do \
+		.venv/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
+			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements/$$set.txt requirements/$$set.in; \
+	done
