@@ -58,7 +58,9 @@ class Progress(StrEnum):
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.STARTING, State.FAILED, State.UNKNOWN, State.STOPPING, State.DELETING}),
+    State.QUEUED: frozenset(
+        {State.STARTING, State.READY, State.STOPPED, State.FAILED, State.UNKNOWN, State.STOPPING, State.DELETING}
+    ),
     State.STARTING: frozenset(
         {State.READY, State.FAILED, State.STOPPED, State.UNKNOWN, State.STOPPING, State.DELETING}
     ),

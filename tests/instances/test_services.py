@@ -108,7 +108,7 @@ def test_open_data_comes_read_only_and_raw_only(facility: Facility) -> None:
 def test_a_full_machine_says_how_much_is_free(facility: Facility) -> None:
     for _ in range(8):
         launch(acting_user=facility.ada, **ask(facility))
-    with pytest.raises(Invalid, match="0.0 GB of memory free"):
+    with pytest.raises(Invalid, match=r"0\.0 GB of memory free"):
         launch(acting_user=facility.ada, **ask(facility))
 
 

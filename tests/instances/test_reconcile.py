@@ -1,0 +1,250 @@
+"""The reconciler on a real database, against a cloud that fails, lies by omission, and dies in the middle."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from auth.models import AuditEvent
+from instances.errors import ProviderError
+from instances.models import Cloud, Instance
+from instances.providers.base import Capacity, Endpoint, Observed, Provider, Report, Spec
+from instances.reconcile import leases, sweep, watch, worker
+from instances.services.delete import delete
+from instances.services.launch import launch
+from instances.services.stop import stop
+from instances.states import Desired, Phase, Progress, State
+from tests import facility as facilities
+from tests.facility import Facility
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class ScriptedCloud(Provider):
+    """Keeps instances in a dict; `before` and `after` may raise around each effect."""
+
+    kind = "scripted"
+
+    def __init__(self) -> None:
+        super().__init__("local", {})
+        self.rows: dict[str, Observed] = {}
+        self.calls: list[str] = []
+        self.specs: list[Spec] = []
+        self.before: Callable[[str], None] = lambda call: None
+        self.after: Callable[[str], None] = lambda call: None
+
+    def _around(self, call: str, effect: Callable[[], Any]) -> Any:
+        self.calls.append(call)
+        self.before(call)
+        result = effect()
+        self.after(call)
+        return result
+
+    def capacity(self) -> Capacity:
+        return Capacity(2, 8192, shared_cores=True, images=frozenset({"desktop"}))
+
+    def ensure(self, spec: Spec, report: Report) -> Observed:
+        self.specs.append(spec)
+        report(Progress.CREATING, "Making it")
+        running = Observed(Phase.RUNNING, spec.generation, frozenset(spec.apps))
+        return self._around("ensure", lambda: self.rows.setdefault(spec.id, running))
+
+    def observe(self, instance_id: str) -> Observed:
+        return self._around("observe", lambda: self.rows.get(instance_id, Observed(Phase.ABSENT)))
+
+    def observe_all(self) -> dict[str, Observed]:
+        return self._around("observe_all", lambda: dict(self.rows))
+
+    def stop(self, instance_id: str) -> None:
+        was = self.rows[instance_id]
+        self._around("stop", lambda: self.rows.update({instance_id: Observed(Phase.STOPPED, was.generation)}))
+
+    def delete(self, instance_id: str) -> None:
+        self._around("delete", lambda: self.rows.pop(instance_id, None))
+
+    def endpoint(self, instance_id: str, app: str) -> Endpoint:
+        return Endpoint(path="/nowhere")
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedCloud]:
+    scripted = ScriptedCloud()
+    for module in (worker, watch):
+        monkeypatch.setattr(module, "provider_for", lambda row: scripted)
+    yield scripted
+
+
+@pytest.fixture
+def asked(facility: Facility) -> Instance:
+    return launch(
+        acting_user=facility.ada,
+        experiments=[facility.running.pk],
+        environment="desktop",
+        flavour="s",
+        display={},
+    )
+
+
+def state(row: Instance) -> tuple[str, str]:
+    row.refresh_from_db()
+    return row.state, row.desired
+
+
+def test_a_launch_becomes_ready_and_every_step_is_told(cloud: ScriptedCloud, asked: Instance) -> None:
+    worker.reconcile(asked.pk)
+    assert state(asked) == (State.READY, Desired.RUNNING)
+    assert [e.step for e in asked.events.all() if e.step] == ["queued", "placing", "creating", "ready"]
+    assert [e.after for e in asked.events.all() if e.after] == ["starting", "ready"]
+    assert list(AuditEvent.objects.values_list("action", "actor_name")) == [
+        ("instance.launch", "Ada Lind"),
+        ("instance.starting", "system"),
+        ("instance.ready", "system"),
+    ]
+
+
+def test_the_spec_carries_exactly_the_granted_folders_and_groups(cloud: ScriptedCloud, asked: Instance) -> None:
+    worker.reconcile(asked.pk)
+    (spec,) = cloud.specs
+    assert [(mount.target.rsplit("/")[-1], mount.writable) for mount in spec.mounts] == [
+        ("RAW_DATA", False),
+        ("PROCESSED_DATA", True),
+        ("SCRIPTS", True),
+    ]
+    running = asked.experiments.get()
+    assert spec.owner.groups == (running.proposal.gid,)
+    assert all(running.folder in mount.source for mount in spec.mounts)
+
+
+def test_stopping_and_deleting_reach_the_cloud_and_wait_for_its_word(cloud: ScriptedCloud, asked: Instance) -> None:
+    worker.reconcile(asked.pk)
+    stop(asked.pk, acting_user=asked.owner)
+    worker.reconcile(asked.pk)
+    assert state(asked) == (State.STOPPED, Desired.STOPPED)
+    delete(asked.pk, acting_user=asked.owner)
+    worker.reconcile(asked.pk)
+    assert state(asked) == (State.DELETED, Desired.DELETED)
+    assert cloud.rows == {}
+
+
+def test_a_worker_that_dies_after_the_cloud_acted_leads_to_adoption(cloud: ScriptedCloud, asked: Instance) -> None:
+    def die(call: str) -> None:
+        if call == "ensure":
+            raise KeyboardInterrupt
+
+    cloud.after = die
+    with pytest.raises(KeyboardInterrupt):
+        worker.reconcile(asked.pk)
+    cloud.after = lambda call: None
+    worker.reconcile(asked.pk)
+    assert state(asked) == (State.READY, Desired.RUNNING)
+    assert cloud.calls.count("ensure") == 1 and len(cloud.rows) == 1
+
+
+def test_a_cloud_that_errs_makes_instances_unknown_and_deletes_none(cloud: ScriptedCloud, asked: Instance) -> None:
+    worker.reconcile(asked.pk)
+
+    def err(call: str) -> None:
+        raise ProviderError("the cloud is silent", retry=True)
+
+    cloud.before = err
+    worker.reconcile(asked.pk)
+    assert state(asked) == (State.UNKNOWN, Desired.RUNNING)
+    cloud.before = lambda call: None
+    worker.reconcile(asked.pk)
+    assert state(asked) == (State.READY, Desired.RUNNING)
+    assert "delete" not in cloud.calls
+
+
+def test_what_can_never_work_fails_with_the_cloud_s_own_sentence(cloud: ScriptedCloud, asked: Instance) -> None:
+    def refuse(call: str) -> None:
+        if call == "ensure":
+            raise ProviderError("The folder RAW_DATA is missing.", retry=False)
+
+    cloud.before = refuse
+    worker.reconcile(asked.pk)
+    assert state(asked) == (State.FAILED, Desired.STOPPED)
+    assert asked.message == "The folder RAW_DATA is missing."
+
+
+def test_an_instance_that_vanished_is_shown_as_failed_and_not_made_again(cloud: ScriptedCloud, asked: Instance) -> None:
+    worker.reconcile(asked.pk)
+    cloud.rows.clear()
+    worker.reconcile(asked.pk)
+    assert state(asked) == (State.FAILED, Desired.STOPPED)
+    assert cloud.rows == {}
+
+
+def test_a_desktop_that_ends_by_itself_is_shown_as_stopped(cloud: ScriptedCloud, asked: Instance) -> None:
+    worker.reconcile(asked.pk)
+    cloud.rows[asked.key] = Observed(Phase.STOPPED, 1, message="The session ended.")
+    watch.watch()
+    worker.reconcile(asked.pk)
+    assert state(asked) == (State.STOPPED, Desired.STOPPED)
+    assert asked.message == "The session ended."
+
+
+def test_a_stop_during_a_launch_wins_over_the_launch(cloud: ScriptedCloud, asked: Instance) -> None:
+    def stop_meanwhile(call: str) -> None:
+        if call == "ensure":
+            stop(asked.pk, acting_user=asked.owner)
+
+    cloud.after = stop_meanwhile
+    worker.reconcile(asked.pk)
+    assert state(asked) == (State.STOPPED, Desired.STOPPED)
+    assert cloud.rows[asked.key].phase is Phase.STOPPED
+
+
+def test_many_workers_make_one_instance_once(cloud: ScriptedCloud, asked: Instance) -> None:
+    def work() -> None:
+        try:
+            worker.reconcile(asked.pk)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert state(asked) == (State.READY, Desired.RUNNING)
+    assert cloud.calls.count("ensure") == 1
+
+
+def test_a_dead_worker_s_lease_runs_out_and_the_sweep_wakes_another(cloud: ScriptedCloud, asked: Instance) -> None:
+    Instance.objects.filter(pk=asked.pk).update(lease=asked.pk, lease_until=timezone.now() + leases.LENGTH)
+    worker.reconcile(asked.pk)
+    assert state(asked)[0] == State.QUEUED and sweep.sweep() == 0
+    Instance.objects.filter(pk=asked.pk).update(lease_until=timezone.now())
+    assert sweep.sweep() == 1
+    worker.reconcile(asked.pk)
+    assert state(asked)[0] == State.READY
+
+
+def test_a_watch_writes_what_the_cloud_can_run_and_says_when_it_is_in_trouble(
+    cloud: ScriptedCloud, facility: Facility
+) -> None:
+    watch.watch()
+    row = Cloud.objects.get()
+    assert row.observed_at and row.limits and row.limits.images == {"desktop"}
+
+    def err(call: str) -> None:
+        raise ProviderError("no answer", retry=True)
+
+    cloud.before = err
+    watch.watch()
+    row.refresh_from_db()
+    assert row.trouble == "no answer" and row.limits
+
+
+def test_an_empty_list_makes_the_reconciler_ask_before_it_believes(cloud: ScriptedCloud, facility: Facility) -> None:
+    row = facilities.instance(facility, facility.ada, observed_generation=1, apps_ready=["desktop"])
+    cloud.rows[row.key] = Observed(Phase.RUNNING, 1, frozenset({"desktop"}))
+    listed = cloud.rows
+    cloud.rows = {}
+    watch.watch()
+    cloud.rows = listed
+    worker.reconcile(row.pk)
+    assert state(row) == (State.READY, Desired.RUNNING)
