@@ -54,7 +54,6 @@ INSTALLED_APPS = [
     "procrastinate.contrib.django",
     "rest_framework",
     "drf_spectacular",
-    "drf_spectacular_sidecar",
     "auth",
     "instances",
     "visa",
