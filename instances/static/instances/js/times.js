@@ -1,0 +1,45 @@
+// Moments in the reader's zone and words: `<time data-when="relative|date|datetime|clock">`, `[data-ticking]`.
+const zone = "en-GB";
+const exact = new Intl.DateTimeFormat(zone, { dateStyle: "full", timeStyle: "long" });
+const styles = {
+  date: new Intl.DateTimeFormat(zone, { day: "numeric", month: "short", year: "numeric" }),
+  datetime: new Intl.DateTimeFormat(zone, { dateStyle: "medium", timeStyle: "short" }),
+  clock: new Intl.DateTimeFormat(zone, { hour: "2-digit", minute: "2-digit", second: "2-digit" }),
+};
+const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const units = [["year", 31557600], ["month", 2629800], ["week", 604800], ["day", 86400], ["hour", 3600], ["minute", 60]];
+
+function relative(moment) {
+  const seconds = (moment - Date.now()) / 1000;
+  const [unit, size] = units.find(([, size]) => Math.abs(seconds) >= size) ?? [];
+  return unit ? words.format(Math.trunc(seconds / size), unit) : "just now";
+}
+
+export function elapsed(milliseconds) {
+  const seconds = Math.max(0, milliseconds / 1000);
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes} min ${Math.floor(seconds % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+function word() {
+  for (const element of document.querySelectorAll("time[data-when]")) {
+    const moment = new Date(element.dateTime);
+    const style = styles[element.dataset.when];
+    const text = style ? style.format(moment) : relative(moment);
+    if (element.textContent !== text) element.textContent = text;
+    element.title = exact.format(moment);
+  }
+}
+
+function tick() {
+  for (const element of document.querySelectorAll("[data-ticking]")) {
+    element.textContent = elapsed(Date.now() - new Date(element.dataset.ticking));
+  }
+}
+
+word();
+tick();
+setInterval(word, 30000);
+setInterval(tick, 100);
+document.addEventListener("htmx:load", () => { word(); tick(); });

@@ -1,0 +1,104 @@
+"""What the pages need beside Django's own tags: icons, amounts with units, words for states."""
+
+import re
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+register = template.Library()
+ICONS = settings.NODE / "bootstrap-icons/icons"
+
+
+@register.simple_tag
+def icon(name: str, css: str = "") -> SafeString:
+    """A bootstrap-icons drawing within the page: no icon font to load. Decorative: say in words what it means."""
+    return format_html('<span class="icon {}" aria-hidden="true">{}</span>', css, _drawing(name))
+
+
+@cache
+def _drawing(name: str) -> SafeString:
+    path = ICONS / f"{name}.svg"
+    if not re.fullmatch(r"[a-z0-9-]+", name) or not path.exists():
+        path = ICONS / "box.svg"
+    return mark_safe(path.read_text() if path.exists() else "")  # noqa: S308  (a file of the package)
+
+
+@register.simple_tag
+def when(at: datetime | str | None, style: str = "relative") -> SafeString:
+    """A moment that times.js words in the reader's zone: `relative`, `date`, `datetime` or `clock`."""
+    moment = parse_datetime(at) if isinstance(at, str) else at
+    if moment is None:
+        return mark_safe("")
+    words = _relative(moment) if style == "relative" else f"{moment:%d %b %Y, %H:%M} UTC"
+    if style == "date":
+        words = f"{moment:%d %b %Y}"
+    return format_html(
+        '<time datetime="{}" data-when="{}" title="{:%d %b %Y, %H:%M} UTC">{}</time>',
+        moment.isoformat(),
+        style,
+        moment,
+        words,
+    )
+
+
+def _relative(at: datetime) -> str:
+    seconds = (timezone.now() - at).total_seconds()
+    ago = seconds >= 0
+    amount = abs(seconds)
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if amount >= size:
+            number = int(amount // size)
+            text = f"{number} {unit}{'' if number == 1 else 's'}"
+            return f"{text} ago" if ago else f"in {text}"
+    return "just now" if ago else "in a moment"
+
+
+@register.filter
+def elapsed(value: timedelta | None) -> str:
+    """`4.2 s`, `1 min 12 s`, `2 h 5 min`."""
+    if value is None:
+        return ""
+    seconds = value.total_seconds()
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+@register.filter
+def amount(value: float) -> str:
+    """A number without a useless `.0`."""
+    return f"{value:.1f}".rstrip("0").rstrip(".") if value % 1 else f"{int(value)}"
+
+
+@register.filter
+def lookup(mapping: Any, key: Any) -> Any:
+    return mapping.get(key, "") if mapping else ""
+
+
+@register.filter
+def reaches(target: str) -> str:
+    """The folder's own name: the last part of a path."""
+    return target.rstrip("/").rsplit("/", 1)[-1]
+
+
+TONES = {
+    "ready": "good",
+    "failed": "bad",
+    "unknown": "warn",
+    "stopped": "off",
+    "deleted": "off",
+}
+
+
+@register.filter
+def tone(state: str) -> str:
+    """The colour of a state: good, bad, warn, off, or busy while something is under way."""
+    return TONES.get(state, "busy")

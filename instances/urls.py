@@ -1,0 +1,27 @@
+"""The pages. `visa.urls` includes them at the root."""
+
+from django.urls import path
+
+from instances.views import actions, desktop, detail, experiments, home, new, progress
+
+app_name = "instances"
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("all/", home.everything, name="all"),
+    path("new/", new.new, name="new"),
+    path("new/grants/", new.grants, name="grants"),
+    path("experiments/", experiments.listing, name="experiments"),
+    path("experiments/<int:experiment_id>/", experiments.experiment, name="experiment"),
+    path("instances/<uuid:instance_id>/", detail.detail, name="instance"),
+    path("instances/<uuid:instance_id>/card/", home.card, name="card"),
+    path("instances/<uuid:instance_id>/thumbnail/", home.thumbnail, name="thumbnail"),
+    path("instances/<uuid:instance_id>/progress/", progress.progress, name="progress"),
+    path("instances/<uuid:instance_id>/progress/steps/", progress.steps, name="steps"),
+    path("instances/<uuid:instance_id>/desktop/", desktop.desktop, name="desktop"),
+    path("instances/<uuid:instance_id>/connections/", actions.connections, name="connections"),
+    path("instances/<uuid:instance_id>/start/", actions.start, name="start"),
+    path("instances/<uuid:instance_id>/stop/", actions.stop, name="stop"),
+    path("instances/<uuid:instance_id>/restart/", actions.restart, name="restart"),
+    path("instances/<uuid:instance_id>/delete/", actions.delete, name="delete"),
+    path("instances/<uuid:instance_id>/describe/", actions.describe, name="describe"),
+]

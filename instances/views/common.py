@@ -1,0 +1,70 @@
+"""What every page does: ask who it is, and turn refusals into pages that say why."""
+
+from collections.abc import Callable
+from functools import wraps
+from hashlib import sha256
+from typing import Any, Concatenate, ParamSpec, cast
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+
+from auth.access import Actor
+from auth.models import User
+from instances.errors import Denied, NotFound
+from instances.models import Instance
+from instances.policy import Action, may
+from instances.services.visibility import facts
+from instances.states import State
+
+P = ParamSpec("P")
+
+
+def page(
+    view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
+) -> Callable[..., HttpResponseBase]:
+    """A view for people who are signed in. NotFound becomes 404 and Denied 403, with the reason."""
+
+    @wraps(view)
+    def answered(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        try:
+            return view(request, *args, **kwargs)
+        except NotFound as error:
+            raise Http404(str(error)) from error
+        except Denied as error:
+            return refused(request, error.decision.because)
+
+    return login_required(answered)
+
+
+def refused(request: HttpRequest, because: str) -> HttpResponse:
+    return render(request, "403.html", {"because": because}, status=403)
+
+
+def user_of(request: HttpRequest) -> User:
+    return cast(User, request.user)
+
+
+def session_of(request: HttpRequest) -> str:
+    """The hash by which tickets and brokers know this login; empty before the session has a key."""
+    key = request.session.session_key
+    return sha256(key.encode()).hexdigest() if key else ""
+
+
+def allowed(actor: Actor, instance: Instance) -> dict[str, bool]:
+    """Which actions to offer: what policy allows and what makes sense in this state."""
+    state = instance.display_state
+    subject = facts(instance)
+    fits = {
+        "control": (Action.CONTROL, instance.is_open),
+        "start": (Action.START, state in {State.STOPPED, State.FAILED}),
+        "stop": (Action.STOP, state in {State.QUEUED, State.STARTING, State.READY, State.RESTARTING, State.UNKNOWN}),
+        "restart": (Action.START, state is State.READY),
+        "delete": (Action.DELETE, state not in {State.DELETING, State.DELETED}),
+        "describe": (Action.RENAME, state is not State.DELETED),
+    }
+    return {name: sensible and bool(may(actor, action, subject)) for name, (action, sensible) in fits.items()}
+
+
+def context_of(actor: Actor, instance: Instance) -> dict[str, Any]:
+    return {"instance": instance, "may": allowed(actor, instance), "mine": instance.owner_id == actor.user_id}

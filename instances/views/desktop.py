@@ -1,0 +1,30 @@
+"""The desktop: the whole viewport, drawn by the browser from what the broker sends."""
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
+
+from instances.models.connection import App
+from instances.policy import Action
+from instances.services.display import DEFAULT, RESOLUTIONS
+from instances.services.visibility import find
+
+from .common import context_of, page, user_of
+
+
+@require_safe
+@page
+def desktop(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
+    actor = user_of(request).as_actor()
+    instance = find(instance_id, actor=actor, action=Action.CONTROL)
+    if App.DESKTOP not in instance.environment.apps:
+        return redirect("instances:instance", instance_id)
+    if not instance.is_open:
+        return redirect("instances:progress", instance_id)
+    context = context_of(actor, instance) | {
+        "display": DEFAULT | instance.display,
+        "resolutions": RESOLUTIONS,
+    }
+    return render(request, "instances/desktop.html", context)

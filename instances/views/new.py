@@ -1,0 +1,172 @@
+"""The launch page: one form, four sections, and the data that comes with the choice."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from auth.data import DataGrant
+from auth.models import User
+from instances.errors import Conflict, Denied, Invalid
+from instances.models import Flavour
+from instances.services import launch as launching
+from instances.services import options as offering
+from instances.services.display import DEFAULT
+from instances.services.options import ExperimentChoice, LaunchOptions
+
+from .common import page, user_of
+
+
+@dataclass
+class Choices:
+    """What the form holds, whether it makes sense or not: nothing that was typed is lost."""
+
+    experiments: list[int] = field(default_factory=list)
+    environment: str = ""
+    flavour: str = ""
+    layout: str = "single"
+    fit: bool = True
+    sizes: tuple[str, str] = ("1920x1080", "1920x1080")
+    keyboard: str = "us"
+    name: str = ""
+    notes: str = ""
+
+    @property
+    def display(self) -> dict[str, Any]:
+        screens = [_size(text) for text in self.sizes[: 2 if self.layout == "dual" else 1]]
+        return {"layout": self.layout, "fit": self.fit, "screens": screens, "keyboard": self.keyboard}
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page
+def new(request: HttpRequest) -> HttpResponseBase:
+    user = user_of(request)
+    if request.method == "POST":
+        choices = posted(request.POST)
+        try:
+            instance = launching.launch(
+                acting_user=user,
+                experiments=choices.experiments,
+                environment=choices.environment,
+                flavour=choices.flavour,
+                display=choices.display,
+                name=choices.name,
+                notes=choices.notes,
+            )
+        except Invalid as error:
+            return _form(request, user, choices, errors=error.fields, status=422)
+        except Denied as error:
+            return _form(request, user, choices, errors={"form": error.decision.because}, status=403)
+        except Conflict as error:
+            return _form(request, user, choices, errors={"form": str(error)}, status=409)
+        return redirect("instances:progress", instance.pk)
+    return _form(request, user, None)
+
+
+@require_safe
+@page
+def grants(request: HttpRequest) -> HttpResponse:
+    """The summary's data section for the chosen experiments."""
+    chosen = _numbers(request.GET)
+    options = offering.launch_options(acting_user=user_of(request))
+    return render(request, "instances/_grants.html", {"chosen": _chosen(options, chosen)})
+
+
+def _form(
+    request: HttpRequest,
+    user: User,
+    choices: Choices | None,
+    *,
+    errors: dict[str, str] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    options = offering.launch_options(acting_user=user)
+    choices = choices or first_choices(options, request.GET)
+    context = {
+        "options": options,
+        "choices": choices,
+        "errors": errors or {},
+        "own": [e for e in options.experiments if not _public(e)],
+        "public": [e for e in options.experiments if _public(e)],
+        "groups": grouped(options),
+        "chosen": _chosen(options, choices.experiments),
+        "sizes": [(f"{width}x{height}", f"{width} × {height}") for width, height in options.resolutions],
+        "section": "new",
+    }
+    return render(request, "instances/new.html", context, status=status)
+
+
+def _public(choice: ExperimentChoice) -> bool:
+    """Known to them only because everybody may read it."""
+    return choice.is_open and all(not grant.writable for grant in choice.grants)
+
+
+def _chosen(options: LaunchOptions, ids: list[int]) -> list[tuple[ExperimentChoice, tuple[DataGrant, ...]]]:
+    return [(choice, choice.grants) for choice in options.experiments if choice.id in ids]
+
+
+def grouped(options: LaunchOptions) -> list[tuple[str, list[Any]]]:
+    """Flavours under General, Memory and GPU; a group with none is left out."""
+    groups = [
+        (label, [choice for choice in options.flavours if choice.flavour.group == value])
+        for value, label in Flavour.Group.choices
+    ]
+    return [(label, choices) for label, choices in groups if choices]
+
+
+def first_choices(options: LaunchOptions, asked: QueryDict) -> Choices:
+    """What was chosen last time, as far as it can still be had, and what the link asks for."""
+    remembered = options.remembered
+    display = DEFAULT | remembered.get("display", {})
+    environments = [environment.slug for environment in options.environments]
+    available = [choice.flavour.slug for choice in options.flavours if choice.available]
+    sizes = [f"{size['width']}x{size['height']}" for size in display["screens"]] or ["1920x1080"]
+    numbers = {int(text) for text in asked.getlist("experiment") if text.isdecimal()}
+    proposals = {text.upper() for text in asked.getlist("proposal")}
+    dois = {text.lower().removeprefix("doi:") for text in asked.getlist("doi")}
+    experiments = [
+        choice.id
+        for choice in options.experiments
+        if choice.id in numbers or choice.proposal.upper() in proposals or (choice.doi and choice.doi.lower() in dois)
+    ]
+    running = [choice.id for choice in options.experiments if choice.phase == "running" and not _public(choice)]
+    if not experiments and len(running) == 1:
+        experiments = running
+    return Choices(
+        experiments=experiments,
+        environment=_remembered(remembered.get("environment"), environments),
+        flavour=_remembered(remembered.get("flavour"), available),
+        layout=display["layout"],
+        fit=display["fit"],
+        sizes=(sizes[0], sizes[-1]),
+        keyboard=display["keyboard"],
+    )
+
+
+def _remembered(value: Any, possible: list[str]) -> str:
+    return value if value in possible else next(iter(possible), "")
+
+
+def posted(form: QueryDict) -> Choices:
+    return Choices(
+        experiments=_numbers(form),
+        environment=form.get("environment", ""),
+        flavour=form.get("flavour", ""),
+        layout=form.get("layout", "single"),
+        fit=form.get("resolution", "fit") == "fit",
+        sizes=(form.get("screen0", "1920x1080"), form.get("screen1", "1920x1080")),
+        keyboard=form.get("keyboard", "us"),
+        name=form.get("name", ""),
+        notes=form.get("notes", ""),
+    )
+
+
+def _numbers(form: QueryDict) -> list[int]:
+    return [int(text) for text in form.getlist("experiments") if text.isdecimal() and len(text) < 10]
+
+
+def _size(text: str) -> dict[str, str]:
+    width, _, height = text.partition("x")
+    return {"width": width, "height": height}
