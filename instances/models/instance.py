@@ -11,6 +11,8 @@ from instances.states import Desired, Phase, Progress, State
 
 from .catalogue import Cloud, Environment, Flavour
 
+OPEN = frozenset({State.READY, State.RESTARTING, State.UNKNOWN})
+
 
 def choices(enum: type[Desired] | type[Phase] | type[State] | type[Progress]) -> list[tuple[str, str]]:
     return [(member.value, member.value.capitalize()) for member in enum]
@@ -75,8 +77,8 @@ class Instance(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Somebody may be working in it."""
-        return self.state in (State.READY, State.RESTARTING)
+        """Somebody may be working in it. A cloud that is silent for a while is no reason to end that."""
+        return self.state in OPEN
 
 
 class InstanceEvent(models.Model):
