@@ -1,0 +1,70 @@
+"""Why a sign-in came to nothing, each with what it means for the person and what they can do.
+
+    SignInFailed
+     ├── Unreachable     the identity provider does not answer, or not in its own language
+     ├── Denied          the provider, or the person there, said no
+     ├── Stale           an answer to a question that this browser did not ask, or asked too long ago
+     ├── Untrusted       the answer does not hold: signature, issuer, audience, nonce, subject, time
+     └── Blocked         a good answer about somebody who may not come in
+
+`str()` is for the log and the audit trail and never holds a secret; the page shows the sentences of the class.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from auth.models import User
+
+
+class SignInFailed(Exception):
+    status = 400
+    title = "The sign-in did not work"
+    happened = "Something went wrong between this portal and the service that checks who you are."
+    means = "You are not signed in. Your instances and your data are not affected."
+    advice = "Please try again."
+    again = True
+
+    def __init__(self, why: str, *, user: "User | None" = None) -> None:
+        """`user`: whose sign-in it was, where that is certain."""
+        super().__init__(why)
+        self.user = user
+
+
+class Unreachable(SignInFailed):
+    status = 503
+    title = "The sign-in service does not answer"
+    happened = "The service that checks who you are is not answering at the moment."
+    means = "Nobody can sign in until it is back. Instances keep running, and whoever is signed in stays signed in."
+    advice = "Please try again in a minute or two."
+
+
+class Denied(SignInFailed):
+    status = 403
+    title = "You were not signed in"
+    happened = "The sign-in was cancelled, or your organisation's login refused it."
+    means = "You are not signed in. Nothing else has changed."
+    advice = "Try again, perhaps with another of your accounts."
+
+
+class Stale(SignInFailed):
+    title = "This sign-in is out of date"
+    happened = "It was started too long ago, in another browser, or was already used: the back button does this."
+    means = "You are not signed in by it."
+    advice = "Start again; it takes a few seconds."
+
+
+class Untrusted(SignInFailed):
+    status = 403
+    title = "We cannot trust this sign-in"
+    happened = "The answer that came back about you did not pass our checks, so we threw it away."
+    means = "You are not signed in. This protects you and your data."
+    advice = "Try once more. If it happens again, tell the helpdesk before you do anything else."
+
+
+class Blocked(SignInFailed):
+    status = 403
+    title = "Your account is blocked"
+    happened = "We know who you are, but your account at this portal has been blocked."
+    means = "You cannot use the portal. Your data is kept."
+    advice = "The helpdesk can tell you why and what to do."
+    again = False

@@ -1,0 +1,45 @@
+"""Unix login names: readable inside instances, unique, and never a key. The alphabet part is pure."""
+
+import re
+import unicodedata
+
+from auth.models import User
+
+LONGEST = 24
+RESERVED = frozenset(
+    "root daemon bin sys sync games man lp mail news uucp proxy backup list irc gnats nobody nogroup messagebus sshd"
+    " systemd-network systemd-resolve systemd-timesync syslog postgres www-data admin administrator operator staff users"
+    " user sudo wheel adm tty disk audio video input kvm render docker jovyan visa data home tmp".split()
+)
+# Letters that have no decomposition into a plain one and a mark.
+SPELT = str.maketrans(
+    {"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe"}
+    | {"ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ı": "i"}
+)
+
+
+def suggestion(*, preferred: str = "", given: str = "", family: str = "", name: str = "") -> str:
+    """A login name for somebody called so: `[a-z][a-z0-9-]*`, never a system's own."""
+    words = name.split()
+    given, family = given or " ".join(words[:1]), family or " ".join(words[1:])
+    choices = [plain(preferred.partition("@")[0]), plain(plain(given)[:1] + plain(family)), plain(given), plain(name)]
+    for choice in choices:
+        if len(choice) >= 2 and choice not in RESERVED:
+            return choice
+    return "visitor"
+
+
+def plain(text: str) -> str:
+    """`text` in the letters of a login name, without the ones that have no counterpart; may be empty."""
+    letters = unicodedata.normalize("NFKD", text.translate(SPELT)).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9-]", "", letters).lstrip("-0123456789")[:LONGEST].rstrip("-")
+
+
+def free(suggested: str) -> str:
+    """`suggested`, or it with the lowest number that makes it free now. The unique column has the last word."""
+    taken = set(User.objects.filter(username__startswith=suggested).values_list("username", flat=True)) | RESERVED
+    number, username = 1, suggested
+    while username in taken:
+        number += 1
+        username = f"{suggested}{number}"
+    return username
