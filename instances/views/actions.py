@@ -14,12 +14,14 @@ from django.views.decorators.http import require_POST
 
 from instances.errors import Conflict, Denied, InstanceError, Invalid, NotFound
 from instances.models import Instance
+from instances.policy import Action
 from instances.services import connect as connecting
 from instances.services import delete as deleting
 from instances.services import describe as describing
 from instances.services import restart as restarting
 from instances.services import start as starting
 from instances.services import stop as stopping
+from instances.services.visibility import find
 
 from .common import page, session_of, user_of
 
@@ -91,10 +93,13 @@ def connections(request: HttpRequest, instance_id: UUID) -> JsonResponse:
             instance_id, acting_user=user_of(request), app=app, mode=mode, session=session_of(request)
         )
     except InstanceError as error:
-        return JsonResponse({"detail": str(error)}, status=_status(error))
-    answer = JsonResponse({"url": seat.url, "ticket": seat.ticket, "protocol": seat.protocol})
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+        answer = {"detail": str(error)}
+        if isinstance(error, Conflict):
+            answer["state"] = find(instance_id, actor=user_of(request).as_actor(), action=Action.SEE).state
+        return JsonResponse(answer, status=_status(error))
+    response = JsonResponse({"url": seat.url, "ticket": seat.ticket, "protocol": seat.protocol})
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _told(

@@ -28,7 +28,13 @@ def listing(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     entitlements = entitlements_of(user.as_actor(), found.object_list, at=now)
     rows = [(experiment, experiment.phase(now), entitlements[experiment.pk]) for experiment in found.object_list]
-    context = {"found": found, "rows": rows, "search": search, "keep": kept({"search": search}), "section": "experiments"}
+    context = {
+        "found": found,
+        "rows": rows,
+        "search": search,
+        "keep": kept({"search": search}),
+        "section": "experiments",
+    }
     return render(request, "instances/experiments.html", context)
 
 

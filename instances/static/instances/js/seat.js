@@ -1,8 +1,9 @@
 // A seat in an instance: where to go and the ticket to show there, once, within 30 seconds.
 export class NoSeat extends Error {
-  constructor(message, status) {
+  constructor(message, status, answer = {}) {
     super(message);
     this.status = status; // 0: no answer at all
+    this.answer = answer;
   }
 }
 
@@ -22,6 +23,8 @@ export async function seat(url, app, mode = "control") {
     throw new NoSeat("The portal does not answer. Check your network.", 0);
   }
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new NoSeat(answer.detail ?? `The portal refused (${response.status}).`, response.status);
+  if (!response.ok) {
+    throw new NoSeat(answer.detail ?? `The portal refused (${response.status}).`, response.status, answer);
+  }
   return answer;
 }

@@ -1,0 +1,130 @@
+// The desktop page: puts the session, the screens and the toolbar together.
+import Clipboard from "./desktop-clipboard.js";
+import { draw, freeze, lift } from "./desktop-curtain.js";
+import { press } from "./desktop-keys.js";
+import { same, screensFor } from "./desktop-layout.js";
+import Session from "./desktop-session.js";
+import Statistics from "./desktop-statistics.js";
+import Toolbar from "./desktop-toolbar.js";
+import "./live.js";
+import { toast } from "./toasts.js";
+
+const root = document.documentElement;
+const target = document.getElementById("screen");
+const pill = document.getElementById("pill");
+const choice = JSON.parse(document.getElementById("display").textContent);
+const session = new Session(target, target.dataset.connections);
+const clipboard = new Clipboard(document.getElementById("panel-clipboard"));
+const statistics = new Statistics(document.getElementById("panel-statistics"));
+const toolbar = new Toolbar(pill, () => session.rfb?.focus());
+const layout = document.getElementById("panel-layout");
+
+session.addEventListener("connecting", () => {
+  root.dataset.connection = root.dataset.connection === "interrupted" ? "interrupted" : "connecting";
+  draw("connecting");
+});
+session.addEventListener("connected", ({ detail: { rfb } }) => {
+  root.dataset.connection = "connected";
+  rfb.background = "transparent";
+  view(rfb);
+  clipboard.attach(rfb);
+  statistics.attach(rfb);
+  lift();
+  rfb.focus();
+  arrange();
+});
+session.addEventListener("frozen", ({ detail: { canvas } }) => freeze(canvas));
+session.addEventListener("interrupted", ({ detail }) => {
+  root.dataset.connection = "interrupted";
+  draw("interrupted", detail);
+});
+session.addEventListener("closed", ({ detail }) => {
+  root.dataset.connection = "closed";
+  draw(detail.kind, detail);
+});
+document.addEventListener("visa:instance", ({ detail }) => {
+  const mine = detail.instance === target.dataset.id;
+  if (mine && detail.state === "ready" && root.dataset.connection === "interrupted") session.reconnect();
+});
+
+function watch(rfb) {
+  rfb.addEventListener("screens", ({ detail: { screens } }) => {
+    root.dataset.screens = screens.length;
+    if (rfb === session.rfb && !rfb.arranged) arrange();
+  });
+  rfb.addEventListener("layoutrefused", () => toast("The desktop cannot have this layout.", "danger"));
+}
+session.addEventListener("opened", ({ detail: { rfb } }) => watch(rfb));
+
+// Asks for the chosen screens; what the desktop makes of it comes back as `screens`.
+function arrange() {
+  const { rfb } = session;
+  if (!rfb?.screens.length || root.dataset.connection !== "connected") return;
+  rfb.arranged = true;
+  const wanted = screensFor(choice, target.clientWidth, target.clientHeight, rfb.screens);
+  if (!same(wanted, rfb.screens)) rfb.setScreens(wanted);
+}
+
+let settled;
+new ResizeObserver(() => {
+  clearTimeout(settled);
+  settled = setTimeout(() => { if (choice.fit) arrange(); }, 250);
+}).observe(target);
+
+function view(rfb) {
+  rfb.scaleViewport = layout.querySelector("[name=view]:checked").value === "fit";
+}
+
+layout.addEventListener("change", ({ target: field }) => {
+  if (field.name === "view") {
+    if (session.rfb) view(session.rfb);
+    return;
+  }
+  choice.layout = layout.querySelector("[name=layout]:checked").value;
+  const resolution = layout.querySelector("[name=resolution]").value;
+  choice.fit = resolution === "fit";
+  if (!choice.fit) {
+    const [width, height] = resolution.split("x").map(Number);
+    choice.screens = [{ width, height }];
+  }
+  arrange();
+});
+
+const actions = {
+  full: async () => {
+    if (document.fullscreenElement) await document.exitFullscreen();
+    else {
+      await root.requestFullscreen();
+      await navigator.keyboard?.lock?.().catch(() => {}); // Esc and Alt-Tab go to the desktop; hold Esc to leave
+    }
+    session.rfb?.focus();
+  },
+  shot: () => session.rfb?.toBlob((blob) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = `${target.dataset.name} ${new Date().toISOString().slice(0, 19).replaceAll(":", ".")}.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }, "image/png"),
+  reconnect: () => session.reconnect(),
+  leave: () => session.leave(),
+};
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-do]");
+  if (button) actions[button.dataset.do]();
+  const key = event.target.closest("[data-keys]");
+  if (key && session.rfb) {
+    press(session.rfb, key.dataset.keys);
+    toolbar.closePanels();
+    session.rfb.focus();
+  }
+});
+target.addEventListener("pointerdown", () => toolbar.closePanels());
+addEventListener("online", () => { if (root.dataset.connection === "interrupted") session.reconnect(); });
+document.addEventListener("fullscreenchange", () => {
+  pill.querySelector("[data-do=full]").setAttribute("aria-pressed", String(Boolean(document.fullscreenElement)));
+});
+
+root.dataset.connection = "connecting";
+session.connect();
