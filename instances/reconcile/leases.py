@@ -1,17 +1,19 @@
 """Whose turn it is: one worker at a time holds an instance, and loses it soon after it dies."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from instances.models import Instance
 
+log = logging.getLogger(__name__)
 LENGTH = timedelta(seconds=8)
 """After a worker's death the next one waits this long at most."""
 
@@ -46,8 +48,10 @@ def _take(instance_id: UUID) -> UUID | None:
 
 
 def _renew(instance_id: UUID, lease: UUID, done: threading.Event) -> None:
-    try:
-        while not done.wait(LENGTH.total_seconds() / 3):
+    while not done.wait(LENGTH.total_seconds() / 3):
+        try:
             Instance.objects.filter(pk=instance_id, lease=lease).update(lease_until=timezone.now() + LENGTH)
-    finally:
-        connection.close()
+        except Error:
+            log.warning("the lease on %s could not be renewed", instance_id, exc_info=True)
+        finally:
+            connection.close()  # back to the pool, between two renewals

@@ -1,0 +1,83 @@
+"""What people do in the portal, as a browser does it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.portal import Portal
+from visa import demo
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+ARGUMENTS += ["--no-first-run", "--disable-component-update", "--no-proxy-server"]
+
+
+def sign_in(browser: Browser, portal: Portal, person: str, width: int = 1600, height: int = 900) -> Page:
+    """A page of a fresh browser in which the person with this login has signed in."""
+    context = browser.new_context(viewport={"width": width, "height": height})
+    context.set_default_timeout(30_000)
+    page = context.new_page()
+    page.goto(portal.url)
+    page.get_by_role("link", name="Sign in with").first.click()
+    page.get_by_role("button", name=demo.person(person).name).click()
+    page.wait_for_url(re.compile(f"^{portal.url}/(?!sign-in)"))
+    return page
+
+
+def choose(page: Page, portal: Portal, environment: str, *, screens: int = 1, proposal: str = "") -> None:
+    """Fill in the launch page; with no proposal, for the experiment that is running now."""
+    page.goto(f"{portal.url}/new/")
+    row = page.locator("#experiments li").filter(has_text=proposal or "running now").first
+    row.get_by_role("checkbox").check()
+    page.get_by_label(environment, exact=False).first.check(force=True)
+    page.locator("#flavour-local\\.half").check(force=True)
+    if environment == "Desktop":
+        page.locator(f"input[name=layout][value={'dual' if screens == 2 else 'single'}]").check(force=True)
+
+
+def launch(page: Page) -> str:
+    """Press Launch; the id of the new instance."""
+    page.get_by_role("button", name="Launch", exact=True).click()
+    page.wait_for_url(re.compile("/instances/[0-9a-f-]{36}/"))
+    found = re.search("/instances/([0-9a-f-]{36})/", page.url)
+    assert found
+    return found[1]
+
+
+def desktop_is_there(page: Page, *, screens: int = 1) -> None:
+    page.wait_for_selector("html[data-connection=connected]")
+    page.wait_for_selector(f"html[data-screens='{screens}']")
+    page.wait_for_function(PAINTED)
+
+
+def type_into_terminal(page: Page, *lines: str) -> None:
+    """Open a terminal with Ctrl-Alt-T and type into it."""
+    page.locator("canvas").first.click(position={"x": 700, "y": 500})
+    page.keyboard.press("Control+Alt+t")
+    page.wait_for_timeout(2500)
+    for line in lines:
+        page.keyboard.type(line, delay=15)
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(300)
+
+
+@contextmanager
+def jupyter(page: Page) -> Iterator[Page]:
+    """JupyterLab in a tab of its own, entered with the button of the page."""
+    with page.context.expect_page() as opened:
+        page.get_by_role("button", name=re.compile("^Open")).first.click()
+    lab = opened.value
+    expect(lab.locator("#jp-main-dock-panel")).to_be_visible(timeout=60_000)
+    yield lab
+    lab.close()
+
+
+PAINTED = """() => {
+    const canvas = document.querySelector('canvas');
+    if (!canvas || !canvas.width) return false;
+    const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    for (let i = 0; i < data.length; i += 4000) if (data[i] | data[i + 1] | data[i + 2]) return true;
+    return false;
+}"""

@@ -1,0 +1,118 @@
+"""Whoever has no right gets nowhere: by page, route, socket or ticket."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from playwright.sync_api import Page, expect
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from tests.portal import Portal, until
+
+pytestmark = pytest.mark.usefixtures("clean")
+
+
+@pytest.fixture
+def instance(portal: Portal, participant: str) -> str:
+    """A desktop of the participant, ready."""
+    with portal.api(participant) as api:
+        (running,) = [e for e in api.get("/experiments/").json()["results"] if e["phase"] == "running"]
+        asked = {"experiments": [running["id"]], "environment": "desktop", "flavour": "local.half"}
+        made = api.post("/instances/", json=asked).json()["id"]
+        until(lambda: api.get(f"/instances/{made}/").json()["state"] == "ready", what="the desktop to be ready")
+    return str(made)
+
+
+def test_the_person_with_nothing_can_launch_nothing_and_is_told_why(
+    portal: Portal, sign_in: Callable[[str], Page], nobody: str
+) -> None:
+    page = sign_in(nobody)
+    page.goto(f"{portal.url}/new/")
+    expect(page.get_by_role("alert")).to_contain_text("You take part in no experiment")
+    expect(page.get_by_role("button", name="Launch", exact=True)).to_be_disabled()
+
+
+def test_somebody_else_s_instance_is_404_by_every_page_and_route(
+    portal: Portal, sign_in: Callable[[str], Page], other: str, instance: str
+) -> None:
+    page = sign_in(other)
+    for tail in ("", "card/", "thumbnail/", "progress/", "progress/steps/", "desktop/"):
+        assert page.request.get(f"{portal.url}/instances/{instance}/{tail}").status == 404
+    with portal.api(other) as api:
+        for method, tail in [("GET", ""), ("GET", "events/"), ("PATCH", ""), ("DELETE", ""), ("POST", "stop/")]:
+            assert api.request(method, f"/instances/{instance}/{tail}", json={}).status_code == 404
+        refused = api.post(f"/instances/{instance}/connections/", json={"app": "desktop"})
+        assert refused.status_code == 404
+
+
+def ticket(portal: Portal, person: str, instance: str) -> dict[str, Any]:
+    with portal.api(person) as api:
+        seat: dict[str, Any] = api.post(f"/instances/{instance}/connections/", json={"app": "desktop"}).json()
+    return seat
+
+
+async def knock(seat: dict[str, Any], origin: str | None) -> bytes | int:
+    """The first bytes of the desktop, or the status or close code with which it is refused."""
+    protocols = ["visa-desktop", f"ticket.{seat['ticket']}"]
+    try:
+        async with connect(seat["url"], subprotocols=protocols, origin=origin, proxy=None) as socket:  # type: ignore[arg-type]
+            return bytes(await asyncio.wait_for(socket.recv(), 5))
+    except InvalidStatus as refused:
+        return refused.response.status_code
+    except Exception as closed:
+        return getattr(getattr(closed, "rcvd", None), "code", 0)
+
+
+async def test_a_ticket_opens_one_connection_once_from_the_portal_only(
+    portal: Portal, participant: str, instance: str
+) -> None:
+    for origin in ("http://evil.example", None):
+        assert await knock(ticket(portal, participant, instance), origin) in (403, 4001)
+    seat = ticket(portal, participant, instance)
+    assert await knock(seat, portal.url) == b"RFB 003.008\n"
+    assert await knock(seat, portal.url) in (403, 4001)
+    assert await knock(seat | {"ticket": "x" * 43}, portal.url) in (403, 4001)
+
+
+async def test_an_expired_ticket_opens_nothing(portal: Portal, participant: str, instance: str) -> None:
+    seat = ticket(portal, participant, instance)
+    with psycopg.connect(portal.database_url, autocommit=True) as database:
+        database.execute("UPDATE instances_ticket SET expires = now() - interval '1 second' WHERE redeemed IS NULL")
+    assert await knock(seat, portal.url) in (403, 4001)
+
+
+def test_a_desktop_s_ticket_does_not_enter_jupyter(portal: Portal, participant: str, instance: str) -> None:
+    seat = ticket(portal, participant, instance)
+    host = f"{instance.replace('-', '')}.apps.localhost:{portal.port + 1}"
+    answer = httpx.post(
+        f"http://127.0.0.1:{portal.port + 1}/_enter",
+        data={"ticket": seat["ticket"]},
+        headers={"Host": host, "Origin": portal.url},
+        trust_env=False,
+    )
+    assert answer.status_code in (401, 403, 404) and "set-cookie" not in answer.headers
+
+
+async def test_events_are_refused_from_a_foreign_origin_and_without_a_login(portal: Portal) -> None:
+    url = portal.url.replace("http", "ws") + "/events"
+    for origin in ("http://evil.example", portal.url):
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(url, origin=origin, proxy=None):  # type: ignore[arg-type]
+                pass
+        assert refused.value.response.status_code == 403
+
+
+def test_a_request_with_a_foreign_origin_changes_nothing(
+    portal: Portal, sign_in: Callable[[str], Page], participant: str, instance: str
+) -> None:
+    page = sign_in(participant)
+    answer = page.request.post(
+        f"{portal.url}/instances/{instance}/delete/", headers={"Origin": "http://evil.example"}, form={}
+    )
+    assert answer.status == 403
+    with portal.api(participant) as api:
+        assert api.get(f"/instances/{instance}/").json()["state"] == "ready"

@@ -1,0 +1,73 @@
+"""A scientist's way: sign in, launch a desktop on two screens, work with exactly their data."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.portal import Portal, until
+
+from .steps import choose, desktop_is_there, launch, type_into_terminal
+
+pytestmark = pytest.mark.usefixtures("clean")
+
+
+def folder_of_the_running_experiment(portal: Portal, login: str) -> Path:
+    """Its PROCESSED_DATA on the facility's disk, as the API names it."""
+    with portal.api(login) as api:
+        (running,) = [e for e in api.get("/experiments/").json()["results"] if e["phase"] == "running"]
+    (path,) = [grant["path"] for grant in running["grants"] if grant["path"].endswith("PROCESSED_DATA")]
+    return portal.data / "facility" / path
+
+
+def test_a_participant_works_on_two_screens_with_exactly_their_data(
+    portal: Portal, sign_in: Callable[[str], Page], participant: str
+) -> None:
+    page = sign_in(participant)
+    choose(page, portal, "Desktop", screens=2)
+    grants = page.locator("#grants")
+    expect(grants).to_contain_text("PROCESSED_DATA")
+    expect(grants).to_contain_text("read-write")
+    expect(grants).to_contain_text("participant of")
+    launch(page)
+    desktop_is_there(page, screens=2)
+
+    processed = folder_of_the_running_experiment(portal, participant)
+    inside = "/data/" + str(processed.relative_to(portal.data / "facility"))
+    raw = inside.replace("PROCESSED_DATA", "RAW_DATA")
+    type_into_terminal(
+        page,
+        f"cd {inside}",
+        "echo proof > proof.txt",
+        f"touch {raw}/proof.txt 2> refused.txt",
+        "ls /data/visitor > seen.txt; xrandr --listmonitors > monitors.txt",
+        "ls -a / /home /root > homes.txt 2>&1",
+        "cat /proc/net/tcp /proc/net/tcp6 > sockets.txt; touch done.txt",
+    )
+    until((processed / "done.txt").exists, what="the terminal's commands")
+    assert (processed / "proof.txt").read_text() == "proof\n"
+    assert "Read-only file system" in (processed / "refused.txt").read_text()
+    assert not (processed.parent / "RAW_DATA" / "proof.txt").exists()
+    assert (processed / "seen.txt").read_text().split() == [processed.parents[2].name]
+    assert "Monitors: 2" in (processed / "monitors.txt").read_text()
+    sockets = (processed / "sockets.txt").read_text().splitlines()
+    assert not [line for line in sockets if line.split()[3:4] == ["0A"]], "something listens on TCP"
+
+
+def test_the_layout_changes_live_and_leaving_leaves_it_running(
+    portal: Portal, sign_in: Callable[[str], Page], participant: str
+) -> None:
+    page = sign_in(participant)
+    choose(page, portal, "Desktop", screens=1)
+    instance = launch(page)
+    desktop_is_there(page, screens=1)
+    page.keyboard.press("Control+Alt+Shift")
+    page.get_by_role("button", name=re.compile("Two screens|Dual", re.I)).first.click()
+    page.wait_for_selector("html[data-screens='2']")
+    page.goto(portal.url)
+    card = page.locator(f"[data-instance='{instance}']").first
+    expect(card).to_contain_text("Ready")
+    page.goto(f"{portal.url}/instances/{instance}/desktop/")
+    desktop_is_there(page, screens=2)
