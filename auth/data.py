@@ -122,5 +122,7 @@ def _closed(experiment: ExperimentFacts, now: datetime) -> str:
     if experiment.proprietary:
         return f"{experiment.proposal} is proprietary: only its team sees its data."
     if experiment.released and experiment.released > now.astimezone(UTC).date():
-        return f"The data of {experiment.proposal} is under embargo until {experiment.released}; you are not on its team."
+        return (
+            f"The data of {experiment.proposal} is under embargo until {experiment.released}; you are not on its team."
+        )
     return f"You are not on the team of {experiment.proposal}, and its data is not released."
