@@ -1,0 +1,210 @@
+"""What a browser may say to a desktop: an incremental filter of RFB client messages. Pure, default deny.
+
+Source: RFC 6143 and the community's rfbproto (extended clipboard, fences, continuous updates, desktop size, extended
+mouse buttons, QEMU key events).
+"""
+
+from dataclasses import dataclass
+
+SET_PIXEL_FORMAT = 0
+SET_ENCODINGS = 2
+UPDATE_REQUEST = 3
+KEY = 4
+POINTER = 5
+CLIPBOARD = 6
+CONTINUOUS_UPDATES = 150
+FENCE = 248
+SET_DESKTOP_SIZE = 251
+QEMU = 255
+
+EXTENDED_MOUSE_BUTTONS = -316
+CLIPBOARD_LIMIT = 1 << 20
+MAX_ENCODINGS = 256
+MAX_FENCE = 64
+MAX_SCREENS = 16
+
+_FIXED = {SET_PIXEL_FORMAT: 20, UPDATE_REQUEST: 10, KEY: 8, POINTER: 6, CONTINUOUS_UPDATES: 10}
+_WATCHING = frozenset({SET_PIXEL_FORMAT, SET_ENCODINGS, UPDATE_REQUEST, CONTINUOUS_UPDATES, FENCE})
+_CONTROLLING = _WATCHING | {KEY, POINTER, CLIPBOARD, SET_DESKTOP_SIZE, QEMU}
+_INPUT = frozenset({KEY, POINTER, CLIPBOARD, QEMU})
+
+
+class Violation(Exception):
+    """The browser said something that RFB, or this filter, does not know. The connection must be closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRequest:
+    """What SetDesktopSize asks for: the whole desktop and its screens, in pixels."""
+
+    width: int
+    height: int
+    screens: tuple[Area, ...]
+
+
+class Filter:
+    """Bytes from one client in, the bytes that the server may see out.
+
+    `watching` may be switched at any time and holds from the next message on. At most one message is kept, and none is
+    longer than `clipboard_limit` plus a header: longer clipboards are dropped as they pass, without being kept.
+
+    `extended_pointer` says that the server is known to read the seven-byte PointerEvent. Where it is not known, and
+    for whoever watches, the encoding is taken out of SetEncodings, because the length of a PointerEvent would depend
+    on what the server thinks.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_long_pointer",
+        "_need",
+        "_skip",
+        "clipboard_limit",
+        "dropped",
+        "extended_pointer",
+        "inputs",
+        "size_request",
+        "watching",
+    )
+
+    def __init__(
+        self, *, watching: bool, clipboard_limit: int = CLIPBOARD_LIMIT, extended_pointer: bool = False
+    ) -> None:
+        self.watching = watching
+        self.clipboard_limit = clipboard_limit
+        self.extended_pointer = extended_pointer
+        self.inputs = 0
+        """Keys, pointer events and clipboards that were let through."""
+        self.dropped = 0
+        self.size_request: SizeRequest | None = None
+        """The last one that was let through."""
+        self._buffer = bytearray()
+        self._need = 1
+        self._skip = 0
+        self._long_pointer = False
+
+    @property
+    def at_boundary(self) -> bool:
+        """Everything given so far was whole messages: something may be put in between here."""
+        return not self._buffer and not self._skip
+
+    def feed(self, data: bytes) -> bytes:
+        """The part of `data` that may go on, whole messages only.
+
+        Raises Violation; after that the filter is of no use.
+        """
+        if data and self.at_boundary and _FIXED.get(data[0]) == len(data) and not self._long_pointer:
+            return self._judged(data)  # most of what ever comes: one short message
+        if self._skip:
+            taken = min(self._skip, len(data))
+            self._skip -= taken
+            data = data[taken:]
+        buffer = self._buffer
+        buffer += data
+        if len(buffer) < self._need:
+            return b""
+        out = bytearray()
+        at = 0
+        end = len(buffer)
+        while at < end:
+            length = self._length(buffer, at)
+            if length is None:
+                break
+            kind = buffer[at]
+            if self._too_long(kind, length):
+                self.dropped += 1
+                self._skip = max(0, at + length - end)
+                at = min(end, at + length)
+                self._need = 1
+                continue
+            if at + length > end:
+                self._need = length
+                break
+            out += self._judged(bytes(buffer[at : at + length]))
+            at += length
+            self._need = 1
+        del buffer[:at]
+        return bytes(out)
+
+    def _length(self, buffer: bytearray, at: int) -> int | None:
+        """Of the message that begins at `at`; None (with `_need` set) when its header has not all arrived."""
+        kind = buffer[at]
+        have = len(buffer) - at
+        if kind == POINTER and self._long_pointer:
+            return self._after(2, have) and (7 if buffer[at + 1] & 0x80 else 6)
+        fixed = _FIXED.get(kind)
+        if fixed is not None:
+            return fixed
+        if kind == SET_ENCODINGS:
+            return self._after(4, have) and 4 + 4 * _most(_u16(buffer, at + 2), MAX_ENCODINGS, "encodings")
+        if kind == CLIPBOARD:
+            return self._after(8, have) and 8 + abs(int.from_bytes(buffer[at + 4 : at + 8], "big", signed=True))
+        if kind == FENCE:
+            return self._after(9, have) and 9 + _most(buffer[at + 8], MAX_FENCE, "bytes in a fence")
+        if kind == SET_DESKTOP_SIZE:
+            return self._after(8, have) and 8 + 16 * _most(buffer[at + 6], MAX_SCREENS, "screens")
+        if kind == QEMU:
+            if self._after(2, have) and buffer[at + 1] != 0:
+                raise Violation(f"QEMU message {buffer[at + 1]}")
+            return self._after(2, have) and 12
+        raise Violation(f"message type {kind}")
+
+    def _after(self, header: int, have: int) -> int | None:
+        if have < header:
+            self._need = header
+            return None
+        return header
+
+    def _too_long(self, kind: int, length: int) -> bool:
+        """Such a message is let go by byte by byte; a watcher's clipboard is never kept, whatever its length."""
+        return kind == CLIPBOARD and (self.watching or length - 8 > self.clipboard_limit)
+
+    def _judged(self, message: bytes) -> bytes:
+        kind = message[0]
+        if kind not in (_WATCHING if self.watching else _CONTROLLING):
+            self.dropped += 1
+            return b""
+        if kind in _INPUT:
+            self.inputs += 1
+        elif kind == SET_ENCODINGS:
+            return self._encodings(message)
+        elif kind == SET_DESKTOP_SIZE:
+            self.size_request = _size_request(message)
+        return message
+
+    def _encodings(self, message: bytes) -> bytes:
+        wanted = [message[i : i + 4] for i in range(4, len(message), 4)]
+        unwanted = EXTENDED_MOUSE_BUTTONS.to_bytes(4, "big", signed=True)
+        self._long_pointer = self.extended_pointer and not self.watching and unwanted in wanted
+        if self._long_pointer:
+            return message
+        kept = [encoding for encoding in wanted if encoding != unwanted]
+        return message[:2] + len(kept).to_bytes(2, "big") + b"".join(kept)
+
+
+def _most(value: int, limit: int, what: str) -> int:
+    if value > limit:
+        raise Violation(f"{value} {what}")
+    return value
+
+
+def _u16(buffer: bytes | bytearray, at: int) -> int:
+    return buffer[at] << 8 | buffer[at + 1]
+
+
+def _size_request(message: bytes) -> SizeRequest:
+    return SizeRequest(
+        _u16(message, 2),
+        _u16(message, 4),
+        tuple(
+            Area(_u16(message, i + 4), _u16(message, i + 6), _u16(message, i + 8), _u16(message, i + 10))
+            for i in range(8, len(message), 16)
+        ),
+    )

@@ -1,0 +1,19 @@
+"""`manage.py broker --port P`: carry bytes between browsers and instances."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from instances.broker import server
+
+
+class Command(BaseCommand):
+    help = "Carries bytes between browsers and instances: desktops and web apps. Ends on SIGTERM."
+    requires_system_checks: list[str] = []  # noqa: RUF012  as Django declares it
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, required=True)
+
+    def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
+        server.run(host, port)
