@@ -4,7 +4,7 @@ Messages are hints, `{"topic": "instance", "instance": id, "state": …}`; the p
 `{"topic": "resync"}` it asks for everything, because messages may have been missed.
 """
 
-import asyncio
+from hashlib import sha256
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -27,6 +27,8 @@ class Events(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
             await self.close()
             return
         self.names = [f"user-{user.pk}"]
+        if key := self.scope["session"].session_key:
+            self.names.append(f"session-{sha256(key.encode()).hexdigest()}")
         if await database_sync_to_async(_is_staff)(user):
             self.names.append(STAFF)
         for name in self.names:
@@ -44,6 +46,9 @@ class Events(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
     async def told(self, event: dict[str, Any]) -> None:
         await self.send_json(event["message"])
 
+    async def ended(self, event: dict[str, Any]) -> None:
+        await self.close(SIGNED_OUT)
+
 
 def _is_staff(user: User) -> bool:
     return user.as_actor().has(*OVERSEERS, Role.AUDITOR)
@@ -53,13 +58,18 @@ async def fan_out() -> None:
     """Bus to groups, for as long as the web process lives."""
     layer = get_channel_layer()
     async for message in bus.listen():
-        if message["topic"] == "instance":
-            told = {key: message[key] for key in ("topic", "instance", "state")}
-            names = [f"user-{message['owner']}", STAFF]
-        elif message["topic"] == "resync":
-            told, names = message, [name for name in layer.groups if name.startswith(("user-", STAFF))]
-        else:
-            continue
+        kind, told = "told", message
+        match message:
+            case {"topic": "instance", "owner": owner}:
+                names = [f"user-{owner}", STAFF]
+                told = {key: message[key] for key in ("topic", "instance", "state")}
+            case {"topic": "close", "session": session}:
+                kind, names = "ended", [f"session-{session}"]
+            case {"topic": "close", "user": user}:
+                kind, names = "ended", [f"user-{user}"]
+            case {"topic": "resync"}:
+                names = [name for name in layer.groups if name.startswith(("user-", STAFF))]
+            case _:
+                continue
         for name in names:
-            await layer.group_send(name, {"type": "told", "message": told})
-        await asyncio.sleep(0)
+            await layer.group_send(name, {"type": kind, "message": told})
