@@ -84,8 +84,8 @@ class Client:
         if pending.is_late:
             raise Stale("the answer came too late")
         self._check_sender(answer)
-        if error := answer.get("error"):
-            raise refusal(error)
+        if reason := answer.get("error"):
+            raise refusal(reason)
         if not (code := answer.get("code")):
             raise Untrusted("the answer holds neither a code nor an error")
         token = self._redeem(code, pending.verifier)
