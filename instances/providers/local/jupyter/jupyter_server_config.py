@@ -1,0 +1,30 @@
+"""JupyterLab's settings inside an instance: seen as /etc/jupyter, read by JupyterLab, never by the portal."""
+
+from pathlib import Path
+
+c = get_config()  # type: ignore[name-defined]  # noqa: F821: Jupyter's own
+
+c.ServerApp.sock = "/run/visa/jupyter.sock"
+c.ServerApp.sock_mode = "0600"
+c.IdentityProvider.token = Path("/opt/visa/token").read_text()
+c.ServerApp.base_url = "/"
+c.ServerApp.allow_remote_access = True  # the broker passes the browser's Host on, and has checked the Origin
+c.ServerApp.open_browser = False
+c.ServerApp.quit_button = False
+c.ServerApp.root_dir = "/desk"
+c.ServerApp.preferred_dir = "/desk/home"
+c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "-l"]}
+c.ServerApp.jpserver_extensions = {
+    "jupyterlab": True,
+    "jupyterlab_h5web": True,
+    "jupyter_server_terminals": True,
+    "jupyter_lsp": False,
+    "notebook_shim": False,
+}
+c.ContentsManager.allow_hidden = False
+c.FileContentsManager.delete_to_trash = False  # a bin in the data folders would be a folder that nobody granted
+c.ConnectionFileMixin.transport = "ipc"
+c.ZMQChannelsWebsocketConnection.iopub_data_rate_limit = 1e8
+c.LabApp.extension_manager = "readonly"
+c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
+c.LabApp.news_url = None

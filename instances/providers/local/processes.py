@@ -1,0 +1,139 @@
+"""The processes of an instance, known by pid and start time, so that they can be adopted after any crash of ours.
+
+Two of them matter: `outer`, bubblewrap's monitor on the host, recorded before it became bubblewrap; and `inner`, the
+first process of the sandbox's own process namespace. The instance is alive while either is; when `inner` dies, the
+kernel ends everything inside.
+"""
+
+import json
+import os
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from .places import Place, read
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    pid: int
+    started: int
+    """Clock ticks since the machine started: /proc/<pid>/stat, field 22."""
+
+    def alive(self) -> bool:
+        """A zombie has ended; a process with its pid but another start time is somebody else."""
+        return _started(self.pid) == self.started
+
+    def signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            handle = os.pidfd_open(self.pid)
+            try:
+                if self.alive():
+                    signal.pidfd_send_signal(handle, number)
+            finally:
+                os.close(handle)
+
+    def children(self) -> list["Process"]:
+        return [child for child in _all_processes() if _parent(child.pid) == self.pid]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One start of an instance: what was recorded of it and what bubblewrap said since."""
+
+    generation: int
+    boot: str
+    outer: Process
+    inner: Process | None
+    exit_code: int | None
+
+    @property
+    def this_boot(self) -> bool:
+        return self.boot == boot_id()
+
+    def alive(self) -> bool:
+        return self.this_boot and (self.outer.alive() or bool(self.inner and self.inner.alive()))
+
+
+def last_run(place: Place) -> Run | None:
+    """The start recorded last, running or not; None when there never was one."""
+    fields = read(place.process).split()
+    if len(fields) != 4:
+        return None
+    pid, started, generation, boot = fields
+    outer = Process(int(pid), int(started))
+    child, code = 0, None
+    namespace = ""
+    for line in read(place.status).splitlines():
+        with suppress(ValueError):
+            said = json.loads(line)
+            child = said.get("child-pid", child)
+            namespace = str(said.get("pid-namespace", namespace))
+            code = said.get("exit-code", code)
+    return Run(int(generation), boot, outer, _inner(child, namespace, outer), code)
+
+
+def end(place: Place, patience: float) -> bool:
+    """Ask the session to end, insist after `patience` seconds, return whether nothing of it is left."""
+    asked = False
+    started = time.monotonic()
+    while (run := last_run(place)) and run.alive():
+        waited = time.monotonic() - started
+        if run.inner and not asked:
+            for session in run.inner.children():
+                session.signal(signal.SIGTERM)
+                asked = True
+        if waited > patience:
+            for process in (run.inner, run.outer):
+                if process:
+                    process.signal(signal.SIGKILL)
+        if waited > patience + 10:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def boot_id() -> str:
+    return BOOT.read_text().strip()
+
+
+def _inner(pid: int, namespace: str, outer: Process) -> Process | None:
+    """The sandbox's first process, if `pid` is still it: it lives in the namespace that bubblewrap named."""
+    started = _started(pid) if pid else None
+    if started is None or started < outer.started:
+        return None
+    try:
+        ours = os.readlink(f"/proc/{pid}/ns/pid") == f"pid:[{namespace}]"
+    except OSError:
+        ours = _parent(pid) == outer.pid
+    return Process(pid, started) if ours else None
+
+
+def _started(pid: int) -> int | None:
+    fields = _stat(pid)
+    return int(fields[19]) if fields and fields[0] not in "ZX" else None
+
+
+def _parent(pid: int) -> int:
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/<pid>/stat from the third, the state, on."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _all_processes() -> list[Process]:
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (started := _started(int(name))) is not None:
+            found.append(Process(int(name), started))
+    return found
