@@ -1,0 +1,105 @@
+"""What every facility catalogue yields, whatever it is made of: complete, checked, and without database ids. Pure."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol
+
+from auth.access import Role
+from auth.data import Part
+
+DEFAULT_FOLDER = "visitor/{proposal}/{instrument}/{date}"
+
+
+class CatalogueError(Exception):
+    """The catalogue cannot be believed. `problems`: a line each, saying where and what; nothing was changed."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class CatalogueUnavailable(Exception):
+    """It did not answer. That says nothing about what is in it."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PersonKey:
+    iss: str
+    sub: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    code: str
+    name: str
+    folder: str = DEFAULT_FOLDER
+    """Under the data root, with `{proposal}`, `{instrument}` and `{date}` (of the start, UTC)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    key: PersonKey
+    name: str
+    email: str = ""
+    affiliation: str = ""
+    username: str = ""
+    """A wish, heard when the person is first seen; afterwards the portal keeps the one it gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    code: str
+    title: str
+    abstract: str = ""
+    proprietary: bool = False
+    released: date | None = None
+    """From this day the data is public, if there is a DOI; None: never."""
+    doi: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    key: str
+    proposal: str
+    instrument: str
+    title: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Participation:
+    experiment: str
+    person: PersonKey
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class RoleGrant:
+    person: PersonKey
+    role: Role
+    because: str
+    instrument: str = ""
+    since: datetime | None = None
+    """None: from when the portal first heard of it."""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All of it at one moment. Whatever is missing here is gone there."""
+
+    instruments: tuple[Instrument, ...]
+    people: tuple[Person, ...]
+    proposals: tuple[Proposal, ...]
+    experiments: tuple[Experiment, ...]
+    participations: tuple[Participation, ...]
+    roles: tuple[RoleGrant, ...]
+
+
+class Source(Protocol):
+    name: str
+    """Recorded with the roles it gives: `files`, `icat` …"""
+
+    def read(self) -> Catalogue:
+        """CatalogueError when it is wrong, CatalogueUnavailable when there is no answer; never a part of it."""
