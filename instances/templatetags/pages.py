@@ -3,13 +3,12 @@
 import re
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
 
 from django import template
 from django.conf import settings
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
@@ -40,10 +39,10 @@ def when(at: datetime | str | None, style: str = "relative") -> SafeString:
     if style == "date":
         words = f"{moment:%d %b %Y}"
     return format_html(
-        '<time datetime="{}" data-when="{}" title="{:%d %b %Y, %H:%M} UTC">{}</time>',
+        '<time datetime="{}" data-when="{}" title="{} UTC">{}</time>',
         moment.isoformat(),
         style,
-        moment,
+        f"{moment:%d %b %Y, %H:%M}",
         words,
     )
 
@@ -79,23 +78,19 @@ def amount(value: float) -> str:
 
 
 @register.filter
-def lookup(mapping: Any, key: Any) -> Any:
-    return mapping.get(key, "") if mapping else ""
+def leaf(path: str) -> str:
+    """The folder's own name: the last part of a path."""
+    return path.rstrip("/").rsplit("/", 1)[-1]
 
 
 @register.filter
-def reaches(target: str) -> str:
-    """The folder's own name: the last part of a path."""
-    return target.rstrip("/").rsplit("/", 1)[-1]
+def folder(path: str) -> SafeString:
+    """What lies above it, breakable after each slash."""
+    above = path.rstrip("/").rpartition("/")[0]
+    return format_html_join(mark_safe("<wbr>"), "{}", ((part + "/",) for part in above.split("/")))
 
 
-TONES = {
-    "ready": "good",
-    "failed": "bad",
-    "unknown": "warn",
-    "stopped": "off",
-    "deleted": "off",
-}
+TONES = {"ready": "good", "failed": "bad", "unknown": "warn", "stopped": "off", "deleted": "off"}
 
 
 @register.filter
