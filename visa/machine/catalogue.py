@@ -59,7 +59,7 @@ def _environments() -> dict[str, dict[str, object]]:
     return {
         "desktop": {
             "name": "Desktop",
-            "description": "A Linux desktop next to your data: terminal, file manager and editor, on one screen or two.",
+            "description": "A Linux desktop next to your data: terminal, files and editor, on one screen or two.",
             "icon": "display",
             "software": ["Xfce 4 desktop", "TigerVNC", "Terminal", "Thunar file manager", "Mousepad"],
             "apps": ["desktop"],
