@@ -78,10 +78,10 @@ def _measure(experiment: Experiment, data_root: Path) -> None:
         if not file.exists():
             with _whole(file) as half:
                 write(half, nexus.About.of(experiment, sample.name), large=sample.large)
-                owner.give(half, 0o640)
-    _place(folder / "PROCESSED_DATA" / "README.txt", NOTE, owner)
-    for script in ("first_look.py", "first_look.ipynb"):
-        _place(folder / "SCRIPTS" / script, (SCRIPTS / script).read_text(encoding="utf-8"), owner)
+        owner.give(file, 0o640)
+    scripts = {name: (SCRIPTS / name).read_text(encoding="utf-8") for name in ("first_look.py", "first_look.ipynb")}
+    _shared(folder / "PROCESSED_DATA", {"README.txt": NOTE}, owner)
+    _shared(folder / "SCRIPTS", scripts, owner)
 
 
 def _folders(data_root: Path, relative: Path, owner: Owner) -> Path:
@@ -94,18 +94,21 @@ def _folders(data_root: Path, relative: Path, owner: Owner) -> Path:
         path /= name
         path.mkdir(mode=0o700, exist_ok=True)
         owner.give(path, 0o750)
-    for name, mode in (("RAW_DATA", 0o750), ("PROCESSED_DATA", owner.shared), ("SCRIPTS", owner.shared)):
-        (path / name).mkdir(mode=0o700, exist_ok=True)
-        owner.give(path / name, mode)
+    (path / "RAW_DATA").mkdir(mode=0o700, exist_ok=True)
+    owner.give(path / "RAW_DATA", 0o750)
     return path
 
 
-def _place(file: Path, text: str, owner: Owner) -> None:
-    """Only where nothing is: these folders are the team's, and the file may be theirs by now."""
-    if not file.exists() and not file.is_symlink():
-        with _whole(file) as half:
-            half.write_text(text, encoding="utf-8")
-            owner.give(half, 0o660)
+def _shared(folder: Path, files: dict[str, str], owner: Owner) -> None:
+    """A folder that its team can write to, filled before they get it: root writes nothing where others
+    could plant a link."""
+    if not folder.exists():
+        with _whole(folder) as half:
+            half.mkdir(mode=0o700)
+            for name, text in files.items():
+                (half / name).write_text(text, encoding="utf-8")
+                owner.give(half / name, 0o660)
+    owner.give(folder, owner.shared)
 
 
 @contextmanager
