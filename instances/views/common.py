@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec, cast
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 
 from auth.access import Actor
 from auth.models import User
@@ -67,4 +68,10 @@ def allowed(actor: Actor, instance: Instance) -> dict[str, bool]:
 
 
 def context_of(actor: Actor, instance: Instance) -> dict[str, Any]:
-    return {"instance": instance, "may": allowed(actor, instance), "mine": instance.owner_id == actor.user_id}
+    """What the parts of an instance's page need. `at`: its address, below which its actions lie."""
+    return {
+        "instance": instance,
+        "may": allowed(actor, instance),
+        "mine": instance.owner_id == actor.user_id,
+        "at": reverse("instances:instance", args=[instance.pk]),
+    }

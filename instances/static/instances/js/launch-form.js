@@ -15,16 +15,22 @@ function chips() {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "chip chip-button";
-    button.setAttribute("aria-label", `Remove ${box.dataset.label}`);
-    button.append(`${box.dataset.label} `);
-    const hint = document.createElement("span");
-    hint.className = "chip-soft";
-    hint.textContent = `${box.dataset.hint} ×`;
-    button.append(hint);
+    button.title = "Remove";
+    button.append(`${box.dataset.label} `, span("chip-soft", box.dataset.hint), span("visually-hidden", ", remove"));
+    const cross = span("chip-soft", "×");
+    cross.setAttribute("aria-hidden", "true");
+    button.append(cross);
     button.onclick = () => { box.checked = false; box.dispatchEvent(new Event("change", { bubbles: true })); box.focus(); };
     item.append(button);
     return item;
   }));
+}
+
+function span(css, text) {
+  const element = document.createElement("span");
+  element.className = css;
+  element.textContent = text;
+  return element;
 }
 
 function search(words) {
