@@ -100,7 +100,7 @@ def _for_part(experiment: ExperimentFacts, part: Part, now: datetime) -> Entitle
         until = experiment.end + margin
         if not experiment.start - margin <= now < until:
             return Entitlement()
-    because = f"you are {part.label} of {experiment.proposal}"
+    because = f"you are {'a ' if part is Part.PARTICIPANT else ''}{part.label} of {experiment.proposal}"
     if part is Part.INSTRUMENT_SCIENTIST:
         if experiment.proprietary:
             return Entitlement()

@@ -17,9 +17,9 @@ pytestmark = pytest.mark.usefixtures("clean")
 
 
 @pytest.fixture
-def instance(portal: Portal, participant: str) -> str:
+def instance(portal: Portal) -> str:
     """A desktop of the participant, ready."""
-    with portal.api(participant) as api:
+    with portal.api("bruno") as api:
         (running,) = [e for e in api.get("/experiments/").json()["results"] if e["phase"] == "running"]
         asked = {"experiments": [running["id"]], "environment": "desktop", "flavour": "local.half"}
         made = api.post("/instances/", json=asked).json()["id"]
@@ -28,21 +28,21 @@ def instance(portal: Portal, participant: str) -> str:
 
 
 def test_the_person_with_nothing_can_launch_nothing_and_is_told_why(
-    portal: Portal, sign_in: Callable[[str], Page], nobody: str
+    portal: Portal, sign_in: Callable[[str], Page]
 ) -> None:
-    page = sign_in(nobody)
+    page = sign_in("ines")
     page.goto(f"{portal.url}/new/")
     expect(page.get_by_role("alert")).to_contain_text("You take part in no experiment")
     expect(page.get_by_role("button", name="Launch", exact=True)).to_be_disabled()
 
 
 def test_somebody_else_s_instance_is_404_by_every_page_and_route(
-    portal: Portal, sign_in: Callable[[str], Page], other: str, instance: str
+    portal: Portal, sign_in: Callable[[str], Page], instance: str
 ) -> None:
-    page = sign_in(other)
+    page = sign_in("chiara")
     for tail in ("", "card/", "thumbnail/", "progress/", "progress/steps/", "desktop/"):
         assert page.request.get(f"{portal.url}/instances/{instance}/{tail}").status == 404
-    with portal.api(other) as api:
+    with portal.api("chiara") as api:
         for method, tail in [("GET", ""), ("GET", "events/"), ("PATCH", ""), ("DELETE", ""), ("POST", "stop/")]:
             assert api.request(method, f"/instances/{instance}/{tail}", json={}).status_code == 404
         refused = api.post(f"/instances/{instance}/connections/", json={"app": "desktop"})
@@ -67,26 +67,24 @@ async def knock(seat: dict[str, Any], origin: str | None) -> bytes | int:
         return getattr(getattr(closed, "rcvd", None), "code", 0)
 
 
-async def test_a_ticket_opens_one_connection_once_from_the_portal_only(
-    portal: Portal, participant: str, instance: str
-) -> None:
+async def test_a_ticket_opens_one_connection_once_from_the_portal_only(portal: Portal, instance: str) -> None:
     for origin in ("http://evil.example", None):
-        assert await knock(ticket(portal, participant, instance), origin) in (403, 4001)
-    seat = ticket(portal, participant, instance)
+        assert await knock(ticket(portal, "bruno", instance), origin) in (403, 4001)
+    seat = ticket(portal, "bruno", instance)
     assert await knock(seat, portal.url) == b"RFB 003.008\n"
     assert await knock(seat, portal.url) in (403, 4001)
     assert await knock(seat | {"ticket": "x" * 43}, portal.url) in (403, 4001)
 
 
-async def test_an_expired_ticket_opens_nothing(portal: Portal, participant: str, instance: str) -> None:
-    seat = ticket(portal, participant, instance)
+async def test_an_expired_ticket_opens_nothing(portal: Portal, instance: str) -> None:
+    seat = ticket(portal, "bruno", instance)
     with psycopg.connect(portal.database_url, autocommit=True) as database:
         database.execute("UPDATE instances_ticket SET expires = now() - interval '1 second' WHERE redeemed IS NULL")
     assert await knock(seat, portal.url) in (403, 4001)
 
 
-def test_a_desktop_s_ticket_does_not_enter_jupyter(portal: Portal, participant: str, instance: str) -> None:
-    seat = ticket(portal, participant, instance)
+def test_a_desktop_s_ticket_does_not_enter_jupyter(portal: Portal, instance: str) -> None:
+    seat = ticket(portal, "bruno", instance)
     host = f"{instance.replace('-', '')}.apps.localhost:{portal.port + 1}"
     answer = httpx.post(
         f"http://127.0.0.1:{portal.port + 1}/_enter",
@@ -107,12 +105,12 @@ async def test_events_are_refused_from_a_foreign_origin_and_without_a_login(port
 
 
 def test_a_request_with_a_foreign_origin_changes_nothing(
-    portal: Portal, sign_in: Callable[[str], Page], participant: str, instance: str
+    portal: Portal, sign_in: Callable[[str], Page], instance: str
 ) -> None:
-    page = sign_in(participant)
+    page = sign_in("bruno")
     answer = page.request.post(
         f"{portal.url}/instances/{instance}/delete/", headers={"Origin": "http://evil.example"}, form={}
     )
     assert answer.status == 403
-    with portal.api(participant) as api:
+    with portal.api("bruno") as api:
         assert api.get(f"/instances/{instance}/").json()["state"] == "ready"

@@ -23,18 +23,18 @@ def folder_of_the_running_experiment(portal: Portal, login: str) -> Path:
 
 
 def test_a_participant_works_on_two_screens_with_exactly_their_data(
-    portal: Portal, sign_in: Callable[[str], Page], participant: str
+    portal: Portal, sign_in: Callable[[str], Page]
 ) -> None:
-    page = sign_in(participant)
+    page = sign_in("bruno")
     choose(page, portal, "Desktop", screens=2)
     grants = page.locator("#grants")
     expect(grants).to_contain_text("PROCESSED_DATA")
-    expect(grants).to_contain_text("read-write")
-    expect(grants).to_contain_text("participant of")
+    expect(grants).to_contain_text("read, write")
+    expect(grants).to_contain_text("you are a participant of")
     launch(page)
     desktop_is_there(page, screens=2)
 
-    processed = folder_of_the_running_experiment(portal, participant)
+    processed = folder_of_the_running_experiment(portal, "bruno")
     inside = "/data/" + str(processed.relative_to(portal.data / "facility"))
     raw = inside.replace("PROCESSED_DATA", "RAW_DATA")
     type_into_terminal(
@@ -56,10 +56,8 @@ def test_a_participant_works_on_two_screens_with_exactly_their_data(
     assert not [line for line in sockets if line.split()[3:4] == ["0A"]], "something listens on TCP"
 
 
-def test_the_layout_changes_live_and_leaving_leaves_it_running(
-    portal: Portal, sign_in: Callable[[str], Page], participant: str
-) -> None:
-    page = sign_in(participant)
+def test_the_layout_changes_live_and_leaving_leaves_it_running(portal: Portal, sign_in: Callable[[str], Page]) -> None:
+    page = sign_in("bruno")
     choose(page, portal, "Desktop", screens=1)
     instance = launch(page)
     desktop_is_there(page, screens=1)

@@ -31,10 +31,10 @@ def xvncs(portal: Portal) -> int:
 @pytest.mark.usefixtures("clean")
 @pytest.mark.parametrize("victim", ["worker", "broker", "web"])
 def test_a_kill_during_a_launch_loses_and_doubles_nothing(
-    portal: Portal, sign_in: Callable[[str], Page], participant: str, victim: str
+    portal: Portal, sign_in: Callable[[str], Page], victim: str
 ) -> None:
     before = xvncs(portal)
-    page = sign_in(participant)
+    page = sign_in("bruno")
     choose(page, portal, "Desktop")
     instance = launch(page)
     portal.kill(victim)
@@ -49,9 +49,9 @@ def test_a_kill_during_a_launch_loses_and_doubles_nothing(
 @pytest.mark.usefixtures("clean")
 @pytest.mark.parametrize("victim", ["worker", "broker", "web"])
 def test_a_kill_while_a_desktop_is_open_heals_by_itself(
-    portal: Portal, sign_in: Callable[[str], Page], participant: str, victim: str
+    portal: Portal, sign_in: Callable[[str], Page], victim: str
 ) -> None:
-    page = sign_in(participant)
+    page = sign_in("bruno")
     choose(page, portal, "Desktop")
     launch(page)
     desktop_is_there(page)
@@ -70,8 +70,8 @@ def own(tmp_path: Path) -> Iterator[Portal]:
     portal.stop(signal.SIGINT)
 
 
-def test_a_second_start_finds_everything_as_it_was_left(own: Portal, browser: Browser, participant: str) -> None:
-    page = steps.sign_in(browser, own.start(), participant)
+def test_a_second_start_finds_everything_as_it_was_left(own: Portal, browser: Browser) -> None:
+    page = steps.sign_in(browser, own.start(), "bruno")
     choose(page, own, "Desktop")
     instance = launch(page)
     desktop_is_there(page)
@@ -86,7 +86,7 @@ def test_a_second_start_finds_everything_as_it_was_left(own: Portal, browser: Br
     own.stop(signal.SIGINT)
     assert xvncs(own) == running - 1
     own.start()
-    with own.api(participant) as api:
+    with own.api("bruno") as api:
         found = api.get(f"/instances/{instance}/").json()
         assert (found["state"], found["message"]) == ("stopped", "The portal was shut down")
         api.post(f"/instances/{instance}/start/")

@@ -14,13 +14,13 @@ pytestmark = pytest.mark.usefixtures("clean")
 
 
 def test_a_participant_opens_a_file_in_h5web_and_reads_it_with_h5py(
-    portal: Portal, sign_in: Callable[[str], Page], participant: str
+    portal: Portal, sign_in: Callable[[str], Page]
 ) -> None:
-    page = sign_in(participant)
+    page = sign_in("bruno")
     choose(page, portal, "JupyterLab")
     instance = launch(page)
     expect(page.get_by_role("button", name=re.compile("^Open JupyterLab"))).to_be_visible(timeout=60_000)
-    with portal.api(participant) as api:
+    with portal.api("bruno") as api:
         (raw,) = [
             g["path"] for g in api.get(f"/instances/{instance}/").json()["grants"] if g["path"].endswith("RAW_DATA")
         ]

@@ -107,7 +107,7 @@ def test_the_grants_are_shown_with_mode_and_reason_before_launching(facility: Fa
     page = signed_in(facility.bob).get(f"/new/grants/?experiments={facility.running.pk}").content.decode()
     assert page.count("read, write") == 2
     assert "RAW_DATA" in page
-    assert "you are participant of HC-1" in page
+    assert "you are a participant of HC-1" in page
 
 
 def test_no_grants_are_shown_for_a_foreign_experiment(facility: Facility, signed_in: As) -> None:
