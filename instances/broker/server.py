@@ -29,13 +29,13 @@ log = logging.getLogger(__name__)
 
 
 class Broker:
-    """The application. It lives from ASGI's lifespan.startup to lifespan.shutdown."""
+    """The application. It works from ASGI's lifespan.startup to lifespan.shutdown."""
 
     def __init__(self) -> None:
         self.name = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._presence: Presence
-        self._thumbnails: Thumbnails
-        self._apps: Apps
+        self.presence = Presence(self.name)
+        self._thumbnails = Thumbnails(self.presence)
+        self._apps = Apps(self.presence)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -47,11 +47,8 @@ class Broker:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        self._presence = Presence(self.name)
-        self._thumbnails = Thumbnails(self._presence)
-        self._apps = Apps(self._presence)
         async with contextlib.AsyncExitStack() as stack:
-            for part in (self._presence, self._thumbnails, self._apps):
+            for part in (self.presence, self._thumbnails, self._apps):
                 await stack.enter_async_context(part.running())
             await send({"type": "lifespan.startup.complete"})
             await receive()
@@ -62,7 +59,7 @@ class Broker:
         if key := instance_key(host):
             await self._apps.websocket(scope, receive, send, key=key)
         elif host == urlsplit(settings.BROKER_URL).netloc and scope["path"] == "/desktop":
-            await desktop.serve(scope, receive, send, presence=self._presence, thumbnails=self._thumbnails)
+            await desktop.serve(scope, receive, send, presence=self.presence, thumbnails=self._thumbnails)
         else:
             await receive()
             await forbid(send)
@@ -82,7 +79,7 @@ class Broker:
             await answer(send, 404, "There is nothing here.\n")
 
     async def _trouble(self) -> str:
-        if not self._presence.hearing:
+        if not self.presence.hearing:
             return "not listening yet"
         try:
             await in_database(_ask)
