@@ -8,7 +8,6 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Model
-from django.utils import timezone
 
 from auth import audit, bus, models, usernames
 from auth.access import Actor
@@ -236,4 +235,4 @@ def _tell_those_who_lost(diff: Diff) -> None:
 def _detail(diff: Diff) -> dict[str, Any]:
     """Who may see what is spelt out; of the rest the numbers."""
     access = [str(change) for kind in ("participation", "role") for change in diff.of(kind, "add", "change", "remove")]
-    return {"counts": diff.counts, "access": access, "kept": diff.kept, "at": timezone.now().isoformat()}
+    return {"counts": diff.counts, "access": access, "kept": diff.kept}

@@ -14,7 +14,7 @@ import numpy as np
 from auth.models import Experiment
 
 KEV = 43.57
-DISTANCE = 0.38
+DISTANCE = 0.25
 PIXEL = 150e-6
 SILICON = {"111": 3.1356, "220": 1.9201, "311": 1.6375, "400": 1.3577, "331": 1.2459, "422": 1.1086, "511": 1.0452}
 """Lattice spacings in ångström."""
@@ -57,6 +57,7 @@ def rings(file: Path, about: About, *, large: bool) -> None:
     beam = (0.48 * size, 0.53 * size)
     y, x = np.mgrid[0:size, 0:size]
     radius = np.hypot(y - beam[1], x - beam[0]) * pixel
+    steps = np.linspace(0, radius.max(), 5000)
     texture = 1 + 0.22 * np.cos(2 * np.arctan2(y - beam[1], x - beam[0]) + 0.6)
     blind = (radius < 3.2e-3) | (np.abs(x - size // 2) < size // 96) | (np.abs(y - size // 2) < size // 96)
     with nexus(file, about, default="plot") as entry:
@@ -65,7 +66,7 @@ def rings(file: Path, about: About, *, large: bool) -> None:
             "data", (frames, size, size), "u2", chunks=(1, size, size), **hdf5plugin.Bitshuffle(cname="lz4")
         )
         for frame in range(frames):
-            expected = profile(radius, charge=frame / (frames - 1)) * texture
+            expected = np.interp(radius, steps, profile(steps, charge=frame / (frames - 1))) * texture
             stored[frame] = np.where(blind, 0, random.poisson(expected)).astype("u2")
         quantity(detector, "x_pixel_size", pixel, "m")
         quantity(detector, "y_pixel_size", pixel, "m")
