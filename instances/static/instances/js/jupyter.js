@@ -8,8 +8,6 @@ const open = new Map();
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-jupyter]");
   if (!button) return;
-  const known = open.get(button.dataset.jupyter);
-  if (known && !known.closed) known.close();
   const target = window.open("about:blank", "_blank");
   if (!target) {
     toast("Your browser blocked the new tab. Allow pop-ups for this portal and try again.", "danger");
