@@ -143,7 +143,7 @@ class Files:
             self.problems.append(f"{name}.csv: the table {what}")
             return
         try:
-            records = list((_json if found[0].suffix == ".json" else _csv)(found[0]))
+            records = list(_json(found[0]) if found[0].suffix == ".json" else _csv(found[0], name))
         except (ValueError, csv.Error, OSError) as error:
             self.problems.append(f"{found[0].name}: cannot be read: {error}")
             return
@@ -172,12 +172,14 @@ class Files:
         return Row(where, values) if len(self.problems) == before else None
 
 
-def _csv(file: Path) -> Iterator[tuple[str, dict[str, str] | str]]:
+def _csv(file: Path, table: str) -> Iterator[tuple[str, dict[str, str] | str]]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.reader(lines, strict=True)
         header = [cell.strip() for cell in next(reader, [])]
         if len(set(header)) != len(header):
             raise ValueError("the header names a column twice")
+        if missing := REQUIRED[table].keys() - header:
+            raise ValueError(f"the header lacks {', '.join(sorted(missing))}")
         line = reader.line_num + 1
         for cells_ in reader:
             if any(cells_):

@@ -30,7 +30,8 @@ def test_rows_cannot_be_changed_or_removed(sql: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "sql", ["UPDATE {} SET detail = '{{}}' WHERE seq = 2", "DELETE FROM {} WHERE seq = 2", "DELETE FROM {} WHERE seq = 1"]
+    "sql",
+    ["UPDATE {} SET detail = '{{}}' WHERE seq = 2", "DELETE FROM {} WHERE seq = 2", "DELETE FROM {} WHERE seq = 1"],
 )
 def test_an_alteration_behind_the_triggers_is_found(sql: str) -> None:
     write(3)

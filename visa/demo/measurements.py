@@ -53,6 +53,7 @@ class Owner:
 
 def generate(data_root: Path, work: Path) -> None:
     """Make what is missing under `data_root`. A finished experiment is known by its stamp and costs no time."""
+    work.mkdir(parents=True, exist_ok=True)
     stamps = work / "measurements.json"
     done: dict[str, str] = json.loads(stamps.read_text()) if stamps.exists() else {}
     chosen = Experiment.objects.filter(key__in=SAMPLES).select_related("proposal", "instrument")

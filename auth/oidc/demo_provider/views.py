@@ -1,10 +1,12 @@
 """The demo provider's endpoints. They exist only in its own process: the portal's URLs know none of them."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import path
@@ -108,6 +110,14 @@ def as_json(answer: Callable[[], dict[str, Any]]) -> HttpResponse:
         return response
 
 
+def wrong(request: HttpRequest, exception: Exception | None = None, status: int = 404) -> HttpResponse:
+    return page("notice.html", {"title": "There is nothing here", "text": "", "portal": portal()}, status=status)
+
+
+handler404 = wrong
+handler400 = partial(wrong, status=400)
+
+
 def portal() -> str:
     parts = urlsplit(provider().registration.redirect_uri)
     return f"{parts.scheme}://{parts.netloc}"
@@ -120,7 +130,12 @@ class Headers:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        response = self.get_response(request)
+        try:
+            request.get_host()
+        except DisallowedHost:  # another site's name that was made to point here
+            response: HttpResponseBase = wrong(request, status=400)
+        else:
+            response = self.get_response(request)
         response["Content-Security-Policy"] = (
             "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none';"
             f" form-action 'self' {portal()}"
