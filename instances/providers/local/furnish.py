@@ -15,12 +15,13 @@ from .sandbox import as_root, hostname
 from .session import des
 
 HERE = Path(__file__).parent
-NAMES = {"RAW_DATA": "raw data", "PROCESSED_DATA": "processed data", "SCRIPTS": "scripts"}
+NAMES = {"RAW_DATA": "raw", "PROCESSED_DATA": "processed", "SCRIPTS": "scripts"}
 TERMINAL = """[Desktop Entry]
 Type=Application
 Name=Terminal
 Icon=utilities-terminal
 Exec=xfce4-terminal
+Path=/home/{username}
 StartupNotify=true
 """
 
@@ -57,7 +58,7 @@ def owner_of(spec: Spec) -> tuple[int, int] | None:
 
 
 def labels(mounts: tuple[Mount, ...]) -> dict[str, str]:
-    """A readable name for each target: "HC-4321 raw data (read only)", with the date where it takes one to tell."""
+    """A readable name for each target: "HC-4321 raw (read only)", with the date where it takes one to tell."""
     short = {mount.target: _label(mount, dated=False) for mount in mounts}
     taken = list(short.values())
     dated = {m.target: short[m.target] if taken.count(short[m.target]) == 1 else _label(m, dated=True) for m in mounts}
@@ -123,7 +124,7 @@ def _desk(desk: Path, spec: Spec) -> None:
     for target, label in labels(spec.mounts).items():
         (desk / label.replace("/", "-")).symlink_to(target)
     if "desktop" in spec.apps:
-        (desk / "terminal.desktop").write_text(TERMINAL)
+        (desk / "terminal.desktop").write_text(TERMINAL.format(username=spec.owner.username))
         (desk / "terminal.desktop").chmod(0o755)
     else:
         (desk / "home").symlink_to(f"/home/{spec.owner.username}")

@@ -64,6 +64,7 @@ def environment(spec: Spec, *, with_python: bool) -> dict[str, str]:
         "PATH": ":".join((["/opt/jupyter/bin"] if with_python else []) + path),
         "LANG": "C.UTF-8",
         "XDG_RUNTIME_DIR": f"/run/user/{spec.owner.uid}",
+        "JUPYTER_RUNTIME_DIR": f"/run/user/{spec.owner.uid}/jupyter",
         "XDG_CONFIG_DIRS": "/opt/visa/session/xdg:/etc/xdg",
         "XDG_DATA_DIRS": "/usr/local/share:/usr/share",
         "NO_AT_BRIDGE": "1",

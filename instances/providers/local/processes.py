@@ -56,7 +56,13 @@ class Run:
         return self.boot == boot_id()
 
     def alive(self) -> bool:
-        return self.this_boot and (self.outer.alive() or bool(self.inner and self.inner.alive()))
+        """Once bubblewrap has told how the session ended, what the session left behind no longer counts."""
+        if not self.this_boot:
+            return False
+        return self.outer.alive() or (self.exit_code is None and self.has_leftovers())
+
+    def has_leftovers(self) -> bool:
+        return self.this_boot and bool(self.inner and self.inner.alive())
 
 
 def last_run(place: Place) -> Run | None:
@@ -81,13 +87,13 @@ def end(place: Place, patience: float) -> bool:
     """Ask the session to end, insist after `patience` seconds, return whether nothing of it is left."""
     asked = False
     started = time.monotonic()
-    while (run := last_run(place)) and run.alive():
+    while (run := last_run(place)) and (run.alive() or run.has_leftovers()):
         waited = time.monotonic() - started
         if run.inner and not asked:
             for session in run.inner.children():
                 session.signal(signal.SIGTERM)
                 asked = True
-        if waited > patience:
+        if waited > patience or not run.alive():
             for process in (run.inner, run.outer):
                 if process:
                     process.signal(signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
@@ -144,8 +145,8 @@ class LocalProvider(Provider):
         run = last_run(place)
         if run and run.alive():
             write(place.stopped, str(run.generation))
-            if not end(place, FAREWELL):
-                raise ProviderError("The instance does not end.", retry=True)
+        if not end(place, FAREWELL):
+            raise ProviderError("The instance does not end.", retry=True)
         limits.release(place)
 
     def _observe(self, place: Place) -> Observed:
@@ -157,6 +158,8 @@ class LocalProvider(Provider):
         if run is None or spec is None:
             return Observed(Phase.STOPPED, message="It has not been started yet.")
         if not run.alive():
+            if run.inner:
+                run.inner.signal(signal.SIGKILL)  # with it goes whatever the session left running
             return _ended(place, run)
         answering = frozenset(
             app

@@ -12,7 +12,7 @@ c.ServerApp.allow_remote_access = True  # the broker passes the browser's Host o
 c.ServerApp.open_browser = False
 c.ServerApp.quit_button = False
 c.ServerApp.root_dir = "/desk"
-c.ServerApp.preferred_dir = "/desk/home"
+c.FileContentsManager.preferred_dir = "home"
 c.ServerApp.terminado_settings = {"shell_command": ["/bin/bash", "-l"]}
 c.ServerApp.jpserver_extensions = {
     "jupyterlab": True,

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import TextIO
 
 from . import des, screens
 
@@ -36,10 +37,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _leave)
     xvnc, ready = _start_xvnc(sizes[0])
     bus = _start_bus()
-    if not os.read(ready, 16):
-        print("Xvnc did not start", file=sys.stderr)
-        return 1
-    os.close(ready)
+    with ready:
+        if not ready.readline():
+            print("Xvnc did not start", file=sys.stderr)
+            return 1
     subprocess.Popen(["setxkbmap", "-layout", settings["keyboard"]])
     if len(sizes) > 1:
         try:
@@ -67,7 +68,7 @@ def _know_the_folders(file: Path) -> None:
         file.write_text(f'{known}XDG_DESKTOP_DIR="/desk"\n')
 
 
-def _start_xvnc(size: tuple[int, int]) -> tuple[subprocess.Popen[bytes], int]:
+def _start_xvnc(size: tuple[int, int]) -> tuple[subprocess.Popen[bytes], TextIO]:
     """The server, and a pipe on which it writes when it takes connections."""
     ready, tell = os.pipe()
     server = subprocess.Popen(
@@ -78,7 +79,7 @@ def _start_xvnc(size: tuple[int, int]) -> tuple[subprocess.Popen[bytes], int]:
         pass_fds=[tell],
     )
     os.close(tell)
-    return server, ready
+    return server, os.fdopen(ready)
 
 
 def _start_bus() -> subprocess.Popen[bytes]:

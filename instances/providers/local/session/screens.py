@@ -7,6 +7,7 @@ from pathlib import Path
 from . import des
 
 SET_DESKTOP_SIZE = 251
+EXTENDED_DESKTOP_SIZE = -308
 VNC_AUTHENTICATION = 2
 
 
@@ -38,9 +39,10 @@ def lay_out(path: Path, key: bytes, sizes: list[tuple[int, int]]) -> None:
         connection.sendall(b"\x01")  # shared: nobody is thrown out
         _, _, name = struct.unpack(">HH16xI", _exactly(connection, 24))
         _exactly(connection, name)
-        connection.sendall(layout(sizes))
-        # its answer to the next message comes after it has done what this one says
-        connection.sendall(struct.pack(">BxHi", 2, 1, 0) + struct.pack(">BBHHHH", 3, 0, 0, 0, 1, 1))
+        # Xvnc 1.12 crashes when a client that has not said which encodings it takes asks for a size
+        connection.sendall(struct.pack(">BxHii", 2, 2, 0, EXTENDED_DESKTOP_SIZE) + layout(sizes))
+        # its answer to what is asked next comes after it has done what was asked before
+        connection.sendall(struct.pack(">BBHHHH", 3, 0, 0, 0, 1, 1))
         _exactly(connection, 1)
 
 
