@@ -6,11 +6,12 @@ import unicodedata
 from auth.models import User
 
 LONGEST = 24
-RESERVED = frozenset(
-    "root daemon bin sys sync games man lp mail news uucp proxy backup list irc gnats nobody nogroup messagebus sshd"
-    " systemd-network systemd-resolve systemd-timesync syslog postgres www-data admin administrator operator staff users"
-    " user sudo wheel adm tty disk audio video input kvm render docker jovyan visa data home tmp".split()
-)
+SYSTEM_NAMES = """
+root daemon bin sys sync games man lp mail news uucp proxy backup list irc gnats nobody nogroup messagebus sshd
+systemd-network systemd-resolve systemd-timesync syslog postgres www-data admin administrator operator staff user users
+sudo wheel adm tty disk audio video input kvm render docker jovyan visa data home tmp
+"""
+RESERVED = frozenset(SYSTEM_NAMES.split())
 # Letters that have no decomposition into a plain one and a mark.
 SPELT = str.maketrans(
     {"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe"}
