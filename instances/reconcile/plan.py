@@ -38,6 +38,7 @@ class Step:
     state: State
     """To be shown from now on."""
     message: str = ""
+    """Why; empty: for the reason that was given with the wish."""
     again: timedelta | None = None
     """When to look again; None: not before something changes."""
     settle: Desired | None = None
@@ -70,7 +71,7 @@ def _towards_stopped(wish: Wish, observed: Observed) -> Step:
         return Step(Act.STOP, State.STOPPING, again=SOON)
     if wish.state is State.FAILED or (observed.phase is Phase.FAILED and wish.state is not State.STOPPING):
         return Step(Act.NOTHING, State.FAILED, observed.message)
-    return Step(Act.NOTHING, State.STOPPED, "Stopped. Your home and the data are kept.")
+    return Step(Act.NOTHING, State.STOPPED)
 
 
 def _towards_running(wish: Wish, observed: Observed, waited: timedelta) -> Step:

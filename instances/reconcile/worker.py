@@ -129,7 +129,7 @@ def _commit(instance: Instance, observed: Observed, step: Step) -> timedelta | N
     if step.state != instance.state:
         if step.state is State.READY:
             transitions.progress(instance, Progress.READY, "All set")
-        reason = step.message or step.state.label
+        reason = step.message or instance.message or step.state.label
         transitions.advance(instance, step.state, actor=None, reason=reason, failures=0, **wish)
     if step.again is None:
         return None

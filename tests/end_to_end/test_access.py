@@ -1,6 +1,5 @@
 """Whoever has no right gets nowhere: by page, route, socket or ticket."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +7,8 @@ import httpx
 import psycopg
 import pytest
 from playwright.sync_api import Page, expect
-from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from tests.portal import Portal, until
 
@@ -55,32 +54,32 @@ def ticket(portal: Portal, person: str, instance: str) -> dict[str, Any]:
     return seat
 
 
-async def knock(seat: dict[str, Any], origin: str | None) -> bytes | int:
+def knock(seat: dict[str, Any], origin: str | None) -> bytes | int:
     """The first bytes of the desktop, or the status or close code with which it is refused."""
     protocols = ["visa-desktop", f"ticket.{seat['ticket']}"]
     try:
-        async with connect(seat["url"], subprotocols=protocols, origin=origin, proxy=None) as socket:  # type: ignore[arg-type]
-            return bytes(await asyncio.wait_for(socket.recv(), 5))
+        with connect(seat["url"], subprotocols=protocols, origin=origin, proxy=None) as socket:  # type: ignore[arg-type]
+            return bytes(socket.recv(5, decode=False))
     except InvalidStatus as refused:
         return refused.response.status_code
-    except Exception as closed:
-        return getattr(getattr(closed, "rcvd", None), "code", 0)
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd else 0
 
 
-async def test_a_ticket_opens_one_connection_once_from_the_portal_only(portal: Portal, instance: str) -> None:
+def test_a_ticket_opens_one_connection_once_from_the_portal_only(portal: Portal, instance: str) -> None:
     for origin in ("http://evil.example", None):
-        assert await knock(ticket(portal, "bruno", instance), origin) in (403, 4001)
+        assert knock(ticket(portal, "bruno", instance), origin) in (403, 4001)
     seat = ticket(portal, "bruno", instance)
-    assert await knock(seat, portal.url) == b"RFB 003.008\n"
-    assert await knock(seat, portal.url) in (403, 4001)
-    assert await knock(seat | {"ticket": "x" * 43}, portal.url) in (403, 4001)
+    assert knock(seat, portal.url) == b"RFB 003.008\n"
+    assert knock(seat, portal.url) in (403, 4001)
+    assert knock(seat | {"ticket": "x" * 43}, portal.url) in (403, 4001)
 
 
-async def test_an_expired_ticket_opens_nothing(portal: Portal, instance: str) -> None:
+def test_an_expired_ticket_opens_nothing(portal: Portal, instance: str) -> None:
     seat = ticket(portal, "bruno", instance)
     with psycopg.connect(portal.database_url, autocommit=True) as database:
         database.execute("UPDATE instances_ticket SET expires = now() - interval '1 second' WHERE redeemed IS NULL")
-    assert await knock(seat, portal.url) in (403, 4001)
+    assert knock(seat, portal.url) in (403, 4001)
 
 
 def test_a_desktop_s_ticket_does_not_enter_jupyter(portal: Portal, instance: str) -> None:
@@ -95,12 +94,11 @@ def test_a_desktop_s_ticket_does_not_enter_jupyter(portal: Portal, instance: str
     assert answer.status_code in (401, 403, 404) and "set-cookie" not in answer.headers
 
 
-async def test_events_are_refused_from_a_foreign_origin_and_without_a_login(portal: Portal) -> None:
+def test_events_are_refused_from_a_foreign_origin_and_without_a_login(portal: Portal) -> None:
     url = portal.url.replace("http", "ws") + "/events"
     for origin in ("http://evil.example", portal.url):
-        with pytest.raises(InvalidStatus) as refused:
-            async with connect(url, origin=origin, proxy=None):  # type: ignore[arg-type]
-                pass
+        with pytest.raises(InvalidStatus) as refused, connect(url, origin=origin, proxy=None):  # type: ignore[arg-type]
+            pass
         assert refused.value.response.status_code == 403
 
 

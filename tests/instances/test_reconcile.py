@@ -123,6 +123,7 @@ def test_stopping_and_deleting_reach_the_cloud_and_wait_for_its_word(cloud: Scri
     stop(asked.pk, acting_user=asked.owner)
     worker.reconcile(asked.pk)
     assert state(asked) == (State.STOPPED, Desired.STOPPED)
+    assert asked.message == "Stopped by Ada Lind"
     delete(asked.pk, acting_user=asked.owner)
     worker.reconcile(asked.pk)
     assert state(asked) == (State.DELETED, Desired.DELETED)
