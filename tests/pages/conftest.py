@@ -89,6 +89,7 @@ def browse(server: str, browser: Browser, signed_in: As) -> Iterator[Browse]:
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
             java_script_enabled=scripts,
+            reduced_motion="reduce",  # nothing is looked at while it fades
         )
         context.set_default_timeout(10_000)
         contexts.append(context)
