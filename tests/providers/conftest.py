@@ -82,13 +82,19 @@ class Machine:
     def place(self, instance_id: str) -> Place:
         return Place(self.provider.folder, instance_id)
 
-    def inside(self, spec: Spec, command: str) -> subprocess.CompletedProcess[str]:
-        """`command` in bash, with what the owner's own processes inside have: user, groups, namespaces, environment."""
+    def session(self, spec: Spec) -> int:
+        """The pid, on the host, of the owner's first process."""
         run = processes.last_run(self.place(spec.id))
         assert run and run.inner
-        [session] = run.inner.children()
-        environment = Path(f"/proc/{session.pid}/environ").read_text().split("\0")
-        enter = ["nsenter", f"--target={session.pid}", "--mount", "--pid", "--net", "--ipc", "--uts"]
+        first = run.inner.first_child()
+        assert first
+        return first.pid
+
+    def inside(self, spec: Spec, command: str) -> subprocess.CompletedProcess[str]:
+        """`command` in bash, with what the owner's own processes inside have: user, groups, namespaces, environment."""
+        session = self.session(spec)
+        environment = Path(f"/proc/{session}/environ").read_text().split("\0")
+        enter = ["nsenter", f"--target={session}", "--mount", "--pid", "--net", "--ipc", "--uts"]
         if as_root():
             groups = ",".join(map(str, spec.owner.groups))
             enter += ["setpriv", f"--reuid={spec.owner.uid}", f"--regid={spec.owner.gid}", f"--groups={groups}"]

@@ -37,8 +37,10 @@ class Process:
             finally:
                 os.close(handle)
 
-    def children(self) -> list["Process"]:
-        return [child for child in _all_processes() if _parent(child.pid) == self.pid]
+    def first_child(self) -> "Process | None":
+        """In a sandbox: the session. Later children are orphans that its first process took in."""
+        children = (child for child in _all_processes() if _parent(child.pid) == self.pid)
+        return min(children, key=lambda child: (child.started, child.pid), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +87,15 @@ def last_run(place: Place) -> Run | None:
 
 def end(place: Place, patience: float) -> bool:
     """Ask the session to end, insist after `patience` seconds, return whether nothing of it is left."""
-    asked = False
+    session: Process | None = None
     started = time.monotonic()
     while (run := last_run(place)) and (run.alive() or run.has_leftovers()):
         waited = time.monotonic() - started
-        if run.inner and not asked:
-            for session in run.inner.children():
+        if run.inner and session is None:
+            session = run.inner.first_child()
+            if session:
                 session.signal(signal.SIGTERM)
-                asked = True
-        if waited > patience or not run.alive():
+        if waited > patience or not run.alive() or (session and not session.alive()):
             for process in (run.inner, run.outer):
                 if process:
                     process.signal(signal.SIGKILL)
