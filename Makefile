@@ -2,7 +2,7 @@ PORT ?= 8000
 DATA ?= var
 python := .venv/bin/python
 
-.PHONY: demo test check format bench lock
+.PHONY: demo test check format bench screenshots lock
 
 demo: ## everything on this machine: installs what is missing, starts, prints an address
 	@scripts/install
@@ -29,6 +29,10 @@ format:
 bench: ## how fast an instance starts and how fast the home page is
 	@scripts/install test
 	@$(python) -m tests.bench
+
+screenshots: ## the pictures of the README
+	@scripts/install test
+	@$(python) -m tests.screenshots
 
 lock: ## pin what requirements/*.in ask for
 	@for set in portal dev jupyter; do \

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 import psycopg
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -82,7 +82,7 @@ def home_page(portal: Portal, page: Page) -> None:
     with psycopg.connect(portal.database_url, autocommit=True) as database:
         database.execute(MANY, [500])
     cookies = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
-    with httpx.Client(base_url=portal.url, cookies=cookies, trust_env=False) as client:
+    with httpx2.Client(base_url=portal.url, cookies=cookies, trust_env=False) as client:
         times = [timed(lambda: client.get("/").raise_for_status()) for _ in range(220)][20:]
     p95 = statistics.quantiles(times, n=20)[-1]
     report("home page with 500 instances: p95", [p95], 0.1)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,9 +73,9 @@ class Portal:
     def database_url(self) -> str:
         return self._environment()["DATABASE_URL"]
 
-    def api(self, username: str) -> httpx.Client:
+    def api(self, username: str) -> httpx2.Client:
         token = self.manage("create_token", username)
-        return httpx.Client(
+        return httpx2.Client(
             base_url=f"{self.url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=10, trust_env=False
         )
 

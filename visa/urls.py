@@ -9,3 +9,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("auth.urls")),
     path("", include("instances.urls")),
 ]
+
+handler400 = "instances.views.errors.bad_request"
+handler403 = "instances.views.errors.permission_denied"
+handler404 = "instances.views.errors.not_found"
+handler500 = "instances.views.errors.server_error"

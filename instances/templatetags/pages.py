@@ -11,6 +11,9 @@ from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from auth.data import DataGrant
+from instances.services.grants import target_of
+
 register = template.Library()
 ICONS = settings.NODE / "bootstrap-icons/icons"
 
@@ -81,6 +84,12 @@ def amount(value: float) -> str:
 def leaf(path: str) -> str:
     """The folder's own name: the last part of a path."""
     return path.rstrip("/").rsplit("/", 1)[-1]
+
+
+@register.filter
+def inside(grant: DataGrant) -> str:
+    """Where an instance sees it."""
+    return target_of(grant)
 
 
 @register.filter

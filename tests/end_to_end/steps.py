@@ -76,6 +76,16 @@ def jupyter(page: Page) -> Iterator[Page]:
     lab.close()
 
 
+def open_raw_file(lab: Page, name: str | re.Pattern[str]) -> None:
+    """In H5Web, through the file browser: the folder of the raw data, then the file."""
+    lab.locator(".jp-BreadCrumbs-home").click()
+    lab.locator(".jp-DirListing-item", has_text=re.compile("raw", re.I)).dblclick()
+    lab.locator(".jp-DirListing-item", has_text=name).dblclick()
+    viewer = lab.locator(".h5web-root, [class*=h5web]").first
+    expect(viewer).to_be_visible(timeout=60_000)
+    expect(lab.get_by_role("treeitem", name=re.compile("entry|instrument|data")).first).to_be_visible()
+
+
 PAINTED = """() => {
     const canvas = document.querySelector('canvas');
     if (!canvas || !canvas.width) return false;

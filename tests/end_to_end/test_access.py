@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 from playwright.sync_api import Page, expect
@@ -85,7 +85,7 @@ def test_an_expired_ticket_opens_nothing(portal: Portal, instance: str) -> None:
 def test_a_desktop_s_ticket_does_not_enter_jupyter(portal: Portal, instance: str) -> None:
     seat = ticket(portal, "bruno", instance)
     host = f"{instance.replace('-', '')}.apps.localhost:{portal.port + 1}"
-    answer = httpx.post(
+    answer = httpx2.post(
         f"http://127.0.0.1:{portal.port + 1}/_enter",
         data={"ticket": seat["ticket"]},
         headers={"Host": host, "Origin": portal.url},

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.portal import Portal
 
-from .steps import choose, jupyter, launch
+from .steps import choose, jupyter, launch, open_raw_file
 
 pytestmark = pytest.mark.usefixtures("clean")
 
@@ -30,20 +30,10 @@ def test_a_participant_opens_a_file_in_h5web_and_reads_it_with_h5py(
         origin = lab.url.split("/lab")[0]
         assert re.fullmatch(rf"http://[0-9a-f]{{32}}\.apps\.localhost:{portal.port + 1}", origin)
         assert not {c["name"] for c in lab.context.cookies([origin])} & {"visa_session", "visa_csrf"}
-        h5web_shows(lab, file.name)
+        open_raw_file(lab, file.name)
         assert kernel_says(lab, origin, f"import h5py; print('read', len(h5py.File('{inside}')), 1 + 1)").startswith(
             "read "
         )
-
-
-def h5web_shows(lab: Page, file: str) -> None:
-    """Through the file browser, as one would: the folder of the raw data, then the file."""
-    lab.locator(".jp-BreadCrumbs-home").click()
-    lab.locator(".jp-DirListing-item", has_text=re.compile("raw", re.I)).dblclick()
-    lab.locator(".jp-DirListing-item", has_text=file).dblclick()
-    viewer = lab.locator(".h5web-root, [class*=h5web]").first
-    expect(viewer).to_be_visible(timeout=60_000)
-    expect(lab.get_by_role("treeitem", name=re.compile("entry|instrument|data")).first).to_be_visible()
 
 
 def kernel_says(lab: Page, origin: str, code: str) -> str:

@@ -151,7 +151,7 @@ urlpatterns = [
     path(".well-known/openid-configuration", discovery),
     path("jwks", jwks),
     path("authorize", authorize),
-    path("authorize/decide", decide),
+    path("authorize/decide", decide, name="decide"),
     path("token", csrf_exempt(token)),
     path("userinfo", csrf_exempt(userinfo)),
     path("end-session", end_session),

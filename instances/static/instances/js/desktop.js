@@ -12,7 +12,8 @@ import { toast } from "./toasts.js";
 const root = document.documentElement;
 const target = document.getElementById("screen");
 const pill = document.getElementById("pill");
-const choice = JSON.parse(document.getElementById("display").textContent);
+const kept = `layout ${target.dataset.id}`; // as it was last changed in this browser, for its windows
+const choice = { ...JSON.parse(document.getElementById("display").textContent), ...recall() };
 const session = new Session(target, target.dataset.connections);
 const clipboard = new Clipboard(document.getElementById("panel-clipboard"));
 const statistics = new Statistics(document.getElementById("panel-statistics"));
@@ -87,8 +88,26 @@ layout.addEventListener("change", ({ target: field }) => {
     const [width, height] = resolution.split("x").map(Number);
     choice.screens = [{ width, height }];
   }
+  remember();
   arrange();
 });
+
+function recall() {
+  try { return JSON.parse(localStorage.getItem(kept)) ?? {}; } catch { return {}; }
+}
+
+function remember() {
+  const { layout: screens, fit, screens: sizes } = choice;
+  try { localStorage.setItem(kept, JSON.stringify({ layout: screens, fit, screens: sizes })); } catch { /* not kept */ }
+}
+
+// The panel says what holds, also where this browser remembers otherwise than the page was written.
+function fillPanel() {
+  layout.querySelector(`[name=layout][value=${choice.layout}]`).checked = true;
+  const [{ width, height }] = choice.screens;
+  const select = layout.querySelector("[name=resolution]");
+  select.value = choice.fit ? "fit" : `${width}x${height}`;
+}
 
 const actions = {
   full: async () => {
@@ -126,5 +145,6 @@ document.addEventListener("fullscreenchange", () => {
   pill.querySelector("[data-do=full]").setAttribute("aria-pressed", String(Boolean(document.fullscreenElement)));
 });
 
+fillPanel();
 root.dataset.connection = "connecting";
 session.connect();
