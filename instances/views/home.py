@@ -20,7 +20,7 @@ from instances.states import State
 
 from .common import context_of, page, user_of
 
-CARDS, ROWS = 24, 50
+CARDS, ROWS = 12, 50
 
 
 @require_safe
