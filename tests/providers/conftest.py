@@ -1,4 +1,4 @@
-"""An own local provider, experiment data on disk, and a way into a running sandbox; for every test that needs real ones."""
+"""A local provider, experiment data on disk and a way into a running sandbox, for every test that needs real ones."""
 
 import os
 import shutil
@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from instances.providers.base import Account, Mount, Observed, Screen, Spec
+from instances.providers.base import Account, Mount, Observed, Spec
 from instances.providers.local import processes
 from instances.providers.local.places import Place
 from instances.providers.local.provider import LocalProvider
 from instances.providers.local.sandbox import as_root
 from instances.states import Phase, Progress
 
+ENTER = Path(__file__).with_name("enter.py")
 UID = 24001
 GROUP = 34001
 
@@ -94,31 +95,29 @@ class Machine:
         """`command` in bash, with what the owner's own processes inside have: user, groups, namespaces, environment."""
         session = self.session(spec)
         environment = Path(f"/proc/{session}/environ").read_text().split("\0")
-        enter = ["nsenter", f"--target={session}", "--mount", "--pid", "--net", "--ipc", "--uts"]
+        enter = ["/usr/bin/python3", str(ENTER), str(session)]
         if as_root():
             groups = ",".join(map(str, spec.owner.groups))
             enter += ["setpriv", f"--reuid={spec.owner.uid}", f"--regid={spec.owner.gid}", f"--groups={groups}"]
             enter += ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
-        else:
-            enter += ["--user", "--preserve-credentials"]
         clean = ["/usr/bin/env", "-i", *filter(None, environment), "DISPLAY=:1", "bash", "-c", f"cd; {command}"]
         return subprocess.run([*enter, *clean], capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    with new_machine() as made:
+    with NewMachine() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def shared_machine() -> Iterator[Machine]:
     """For tests that only look, so that a module starts its desktop once."""
-    with new_machine() as made:
+    with NewMachine() as made:
         yield made
 
 
-class new_machine:  # noqa: N801: used like a function
+class NewMachine:
     def __enter__(self) -> Machine:
         self.folder = Path(tempfile.mkdtemp(prefix="visa-local-"))
         self.folder.chmod(0o711)

@@ -1,4 +1,4 @@
-"""Nothing lost and nothing doubled, whatever ends when: the worker inside `ensure`, the sandbox, the session, the disk."""
+"""Nothing lost and nothing doubled, whatever ends when: the worker inside `ensure`, the sandbox, the session."""
 
 import json
 import os
@@ -49,7 +49,11 @@ def worker(machine: Machine, spec: Spec, last: int) -> subprocess.CompletedProce
     """A process that ensures `spec` and is killed at its step `last` (a line of the provider), if it comes so far."""
     words = [json.dumps(dict(machine.provider.settings)), json.dumps(asdict(spec)), str(last)]
     return subprocess.run(
-        [sys.executable, "-c", WORKER, *words], capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", WORKER, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parents[2],
     )
 
 
@@ -125,7 +129,7 @@ def test_after_the_machine_restarted_an_instance_is_stopped_not_failed(machine: 
     machine.provider.stop(spec.id)
     place = machine.place(spec.id)
     place.stopped.unlink()
-    pid, started, generation, _ = place.process.read_text().split()
+    _, started, generation, _ = place.process.read_text().split()
     place.process.write_text(f"{os.getpid()} {started} {generation} another-boot")
     observed = machine.provider.observe(spec.id)
     assert observed.phase is Phase.STOPPED and "restarted" in observed.message
@@ -135,7 +139,7 @@ def test_a_process_with_the_same_pid_is_not_taken_for_the_instance(machine: Mach
     spec = machine.run(machine.spec())
     machine.provider.stop(spec.id)
     place = machine.place(spec.id)
-    pid, started, generation, boot = place.process.read_text().split()
+    _, started, generation, boot = place.process.read_text().split()
     place.process.write_text(f"{os.getpid()} {started} {generation} {boot}")
     assert machine.provider.observe(spec.id).phase is Phase.STOPPED
     machine.provider.delete(spec.id)
@@ -221,7 +225,7 @@ def server_of(machine: Machine, spec: Spec) -> int:
 
 
 def pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
 def commandline(pid: int) -> bytes:

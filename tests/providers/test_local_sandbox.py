@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def test_no_tcp_port_of_the_host_is_opened(machine: Machine) -> None:
     for spec in machine.provider.observe_all():
         run = last_run(machine.place(spec))
         assert run and run.inner
-        assert os.readlink(f"/proc/{run.inner.pid}/ns/net") != os.readlink("/proc/self/ns/net")
+        assert Path(f"/proc/{run.inner.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
 
 
 def test_the_sockets_are_the_owners_alone(desktop: Running) -> None:
@@ -254,9 +254,9 @@ def _painted(seen: Desktop) -> Image.Image:
     return seen.picture()
 
 
-def _until(condition: object, seconds: float = 20) -> None:
+def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
     until = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < until
         time.sleep(0.1)
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.providers.conftest import ENTER
+
 ROOT = Path(__file__).parents[2]
 ACCOUNT = 24501
 SCRIPT = """
@@ -37,7 +39,8 @@ while (observed := provider.observe(spec.id)).phase == "starting" and time.monot
 run = processes.last_run(Place(folder / "state", spec.id))
 session = run.inner.first_child().pid if run and run.inner else 0
 path = provider.endpoint(spec.id, "desktop").path
-print(json.dumps({"phase": observed.phase, "message": observed.message, "notes": notes, "session": session, "path": path}))
+facts = {"phase": observed.phase, "message": observed.message, "notes": notes, "session": session, "path": path}
+print(json.dumps(facts), flush=True)
 sys.stdin.readline()
 provider.delete(spec.id)
 """
@@ -49,8 +52,8 @@ class Instance:
     facts: dict[str, str]
 
     def says(self, command: str) -> str:
-        enter = ["nsenter", f"--target={self.facts['session']}", "--user", "--preserve-credentials", "--mount", "--pid"]
-        done = subprocess.run([*as_account(), *enter, "--", "bash", "-c", command], capture_output=True, text=True)
+        enter = [*as_account(), "/usr/bin/python3", str(ENTER), str(self.facts["session"]), "bash", "-c", command]
+        done = subprocess.run(enter, capture_output=True, text=True)
         return (done.stdout + done.stderr).strip()
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from instances.providers.base import Spec
 
-PACKAGES = Path(__file__).with_name("packages.txt")
 DESKTOP_PROGRAMS = (
-    "Xvnc xfwm4 xfce4-panel xfdesktop xfsettingsd xfce4-terminal thunar dbus-daemon setxkbmap xrandr python3".split()
+    *("Xvnc", "dbus-daemon", "python3", "setxkbmap", "thunar", "xfce4-panel", "xfce4-terminal"),
+    *("xfdesktop", "xfsettingsd", "xfwm4", "xrandr"),
 )
 
 

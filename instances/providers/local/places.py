@@ -1,13 +1,13 @@
 """Where the local provider keeps the files of an instance, and how they are written and locked.
 
-    <folder>/homes/<username>/          a person's home, in all of their instances
-    <folder>/instances/<id>/
-        spec.json  process  status      what is wanted, which process it became, what bubblewrap said of it
-        stopped                         the generation that we ended ourselves
-        limits  secret  log  lock
-        etc/  shared/  desk/            seen inside, read-only: /etc, /opt/visa, /desk
-        run/                            seen inside, writable: /run/visa, where the apps' sockets appear
-        sockets/                        the same sockets, for the broker (see `sockets.py`)
+<folder>/homes/<username>/          a person's home, in all of their instances
+<folder>/instances/<id>/
+    spec.json  process  status      what is wanted, which process it became, what bubblewrap said of it
+    stopped                         the generation that we ended ourselves
+    limits  secret  log  lock
+    etc/  shared/  desk/            seen inside, read-only: /etc, /opt/visa, /desk
+    run/                            seen inside, writable: /run/visa, where the apps' sockets appear
+    sockets/                        the same sockets, for the broker (see `sockets.py`)
 """
 
 import dataclasses
@@ -137,7 +137,7 @@ class Place:
 def listed(instances: Path) -> list[str]:
     """The ids of all instances. A folder that cannot be read is no empty folder."""
     try:
-        return sorted(name for name in os.listdir(instances) if ID.fullmatch(name))
+        return sorted(path.name for path in instances.iterdir() if ID.fullmatch(path.name))
     except OSError as error:
         raise unreadable(instances, error) from error
 

@@ -115,7 +115,7 @@ def _inner(pid: int, namespace: str, outer: Process) -> Process | None:
     if started is None or started < outer.started:
         return None
     try:
-        ours = os.readlink(f"/proc/{pid}/ns/pid") == f"pid:[{namespace}]"
+        ours = str(Path(f"/proc/{pid}/ns/pid").readlink()) == f"pid:[{namespace}]"
     except OSError:
         ours = _parent(pid) == outer.pid
     return Process(pid, started) if ours else None
@@ -141,7 +141,7 @@ def _stat(pid: int) -> list[str]:
 
 def _all_processes() -> list[Process]:
     found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and (started := _started(int(name))) is not None:
-            found.append(Process(int(name), started))
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit() and (started := _started(int(path.name))) is not None:
+            found.append(Process(int(path.name), started))
     return found

@@ -1,4 +1,4 @@
-"""Instances as child processes of this machine, in a sandbox, on unix sockets, outliving every process of the portal."""
+"""Instances as processes of this machine, each in a sandbox, on unix sockets, outliving every process of the portal."""
 
 import os
 import shutil

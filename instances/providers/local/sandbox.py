@@ -19,11 +19,13 @@ USERNAME = re.compile(r"[a-z_][a-z0-9._-]{0,31}")
 OURS = {"bin", "boot", "desk", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "opt", "proc", "root", "run"}
 OURS |= {"sbin", "srv", "sys", "tmp", "usr", "var"}
 """Where no granted folder may appear: it would stand in place of the system."""
+SCRATCH = ("/tmp", "/var/tmp", "/dev/shm", "/run/user")  # noqa: S108 - the sandbox's own
 JUPYTER = "/opt/jupyter"
 HOST_ETC = (
-    "X11 alternatives bash.bashrc bash_completion.d dbus-1 debian_version emacs fonts gtk-3.0 inputrc java ld.so.cache"
-    " ld.so.conf ld.so.conf.d localtime locale.alias magic mime.types nanorc os-release terminfo timezone vim xdg"
-).split()
+    *("X11", "alternatives", "bash.bashrc", "bash_completion.d", "dbus-1", "debian_version", "fonts", "gtk-3.0"),
+    *("inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "locale.alias", "magic", "mime.types"),
+    *("nanorc", "os-release", "terminfo", "timezone", "vim", "xdg"),
+)
 """Settings of programs, none of people, services or networks; Python's own are added by version."""
 
 
@@ -44,7 +46,17 @@ def arguments(place: Place, spec: Spec, home: Path, jupyter: Path | None, enviro
         options += ["--setenv", name, value]
     options += list(_system())
     mounts = checked(spec.mounts)
-    for folder in ["/etc", "/home", "/opt", "/run", "/sys", "/sys/devices", "/sys/devices/system", "/var", "/var/cache"]:
+    for folder in [
+        "/etc",
+        "/home",
+        "/opt",
+        "/run",
+        "/sys",
+        "/sys/devices",
+        "/sys/devices/system",
+        "/var",
+        "/var/cache",
+    ]:
         options += ["--dir", folder]
     for folder in _above(mounts):  # else bubblewrap makes them as closed as the mounted folder is
         options += ["--dir", folder]
@@ -53,9 +65,9 @@ def arguments(place: Place, spec: Spec, home: Path, jupyter: Path | None, enviro
     for path in [*map(Path("/etc").joinpath, HOST_ETC), *sorted(Path("/etc").glob("python3*"))]:
         options += ["--ro-bind-try", str(path), str(path)]
     options += ["--proc", "/proc", "--dev", "/dev"]
-    for folder in ("/dev/shm", "/tmp", "/var/tmp", "/run/user"):  # noqa: S108: the sandbox's own
+    for folder in SCRATCH:
         options += ["--perms", "1777", "--size", half, "--tmpfs", folder]
-    options += ["--perms", "1777", "--dir", "/tmp/.X11-unix"]  # noqa: S108
+    options += ["--perms", "1777", "--dir", f"{SCRATCH[0]}/.X11-unix"]
     options += ["--ro-bind-try", "/var/cache/fontconfig", "/var/cache/fontconfig"]
     options += ["--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
     options += ["--ro-bind", str(place.shared), "/opt/visa", "--ro-bind", str(place.desk), "/desk"]
@@ -82,7 +94,7 @@ def hostname(spec: Spec) -> str:
 
 
 def checked(mounts: tuple[Mount, ...]) -> list[Mount]:
-    """Outer folders before inner ones, each exactly the folder that was granted; ProviderError names the one that is not.
+    """Outer folders before inner ones, each exactly the one that was granted; ProviderError names what is not.
 
     A source must be its own resolved path: a link anywhere in it could lead out of the data that was granted.
     """

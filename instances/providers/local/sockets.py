@@ -66,7 +66,9 @@ def _greets(connection: socket.socket, _: str) -> bool:
 
 
 def _serves(connection: socket.socket, secret: str) -> bool:
-    request = f"GET /api/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: token {secret}\r\nConnection: close\r\n\r\n"
+    request = (
+        f"GET /api/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: token {secret}\r\nConnection: close\r\n\r\n"
+    )
     connection.sendall(request.encode())
     return connection.recv(64).split(b" ")[1:2] == [b"200"]
 
@@ -80,7 +82,7 @@ def _same(offered: Path, kept: Path) -> bool:
 
 def _shortcut(instances: Path) -> Path:
     """A short link to `instances` in a folder that is ours alone."""
-    base = Path("/run") if os.geteuid() == 0 else Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))  # noqa: S108: checked
+    base = Path("/run") if os.geteuid() == 0 else Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))  # noqa: S108 - checked
     try:
         ours = make(base / f"visa-{os.geteuid()}", 0o700)
         if ours.lstat().st_uid != os.geteuid():

@@ -1,12 +1,37 @@
 """JupyterLab's settings inside an instance: seen as /etc/jupyter, read by JupyterLab, never by the portal."""
 
+# mypy: ignore-errors
+# ruff: noqa: F821
+import getpass
+import hmac
 from pathlib import Path
 
-c = get_config()  # type: ignore[name-defined]  # noqa: F821: Jupyter's own
+from jupyter_server.auth.identity import IdentityProvider, User
+from tornado.web import RequestHandler
+
+TOKEN = Path("/opt/visa/token").read_text()
+
+
+class Broker(IdentityProvider):
+    """Whoever brings the instance's token, in a header: that is the broker. JupyterLab's own token is in its pages."""
+
+    auth_enabled = True
+    login_available = False
+
+    def get_user(self, handler: RequestHandler) -> User | None:
+        given = handler.request.headers.get("Authorization", "").removeprefix("token ")
+        if not hmac.compare_digest(given.encode(), TOKEN.encode()):
+            return None
+        handler._token_authenticated = True
+        return User(username=getpass.getuser())
+
+
+c = get_config()
 
 c.ServerApp.sock = "/run/visa/jupyter.sock"
 c.ServerApp.sock_mode = "0600"
-c.IdentityProvider.token = Path("/opt/visa/token").read_text()
+c.ServerApp.identity_provider_class = Broker
+c.IdentityProvider.token = ""
 c.ServerApp.base_url = "/"
 c.ServerApp.allow_remote_access = True  # the broker passes the browser's Host on, and has checked the Origin
 c.ServerApp.open_browser = False

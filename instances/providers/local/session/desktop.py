@@ -41,14 +41,14 @@ def main() -> int:
     bus = _start_bus()
     with ready:
         if not ready.readline():
-            print("Xvnc did not start", file=sys.stderr)
+            _say("Xvnc did not start")
             return 1
     subprocess.Popen(["setxkbmap", "-layout", settings["keyboard"]])
     if len(sizes) > 1:
         try:
             screens.lay_out(SOCKET, des.password_key(_password()), sizes)
         except OSError as error:  # a desktop on one screen is better than none
-            print(f"The screens could not be laid out: {error}", file=sys.stderr)
+            _say(f"The screens could not be laid out: {error}")
     return _keep_up(xvnc, bus)
 
 
@@ -74,10 +74,12 @@ def _start_xvnc(size: tuple[int, int]) -> tuple[subprocess.Popen[bytes], TextIO]
     """The server, and a pipe on which it writes when it takes connections."""
     ready, tell = os.pipe()
     server = subprocess.Popen(
-        ["Xvnc", DISPLAY, "-displayfd", str(tell), "-rfbport=-1", "-rfbunixpath", str(SOCKET), "-rfbunixmode=0600"]
-        + ["-SecurityTypes=VncAuth", f"-PasswordFile={SHARED / 'vnc'}", "-UseBlacklist=0", "-AlwaysShared"]
-        + ["-AcceptSetDesktopSize", "-geometry", "{}x{}".format(*size), "-depth", "24", "-nolisten", "tcp"]
-        + ["-Log", "*:stderr:0", "-s", "0", "-dpms", "-desktop", os.environ["USER"]],
+        [
+            *("Xvnc", DISPLAY, "-displayfd", str(tell), "-nolisten", "tcp", "-s", "0", "-dpms"),
+            *("-rfbport=-1", "-rfbunixpath", str(SOCKET), "-rfbunixmode=0600", "-desktop", os.environ["USER"]),
+            *("-SecurityTypes=VncAuth", f"-PasswordFile={SHARED / 'vnc'}", "-UseBlacklist=0", "-AlwaysShared"),
+            *("-AcceptSetDesktopSize", "-geometry", "{}x{}".format(*size), "-depth", "24", "-Log", "*:stderr:0"),
+        ],
         pass_fds=[tell],
     )
     os.close(tell)
@@ -101,7 +103,7 @@ def _keep_up(xvnc: subprocess.Popen[bytes], bus: subprocess.Popen[bytes]) -> int
                 restarts += 1
                 parts[name] = _start(PARTS[name])
         time.sleep(0.5)
-    print("Xvnc ended" if xvnc.poll() is not None else "The session bus ended", file=sys.stderr)
+    _say("Xvnc ended" if xvnc.poll() is not None else "The session bus ended")
     return 1
 
 
@@ -118,6 +120,10 @@ def _wait_for(path: Path) -> None:
 
 def _password() -> str:
     return des.decrypt(des.FILE_KEY, (SHARED / "vnc").read_bytes()).rstrip(b"\0").decode()
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
