@@ -12,14 +12,13 @@ test: ## all tests, on real servers
 	@scripts/install test
 	@$(python) -m pytest $(ARGS)
 
-check: ## style, types, architecture, templates, migrations
+check: ## style, types, architecture, templates
 	@scripts/install test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy auth instances visa
 	.venv/bin/lint-imports
 	.venv/bin/djlint --check --lint --quiet templates
-	DATABASE_URL= $(python) manage.py makemigrations --check --dry-run --skip-checks
 
 format:
 	.venv/bin/ruff check --fix-only .
