@@ -9,7 +9,7 @@
      │    └── IllegalTransition   `states.TRANSITIONS` has no such edge
      └── TicketRefused       used, expired, foreign or unknown: the bearer is told no more than that
 
-`ProviderError` is apart: it never reaches a person as it is, and its `retry` decides between trying again and giving up.
+`ProviderError` is apart: it never reaches a person as it is; its `retry` says whether trying again makes sense.
 """
 
 from collections.abc import Mapping

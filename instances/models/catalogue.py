@@ -28,8 +28,7 @@ class Cloud(models.Model):
         if not self.capacity:
             return None
         return Capacity(
-            **self.capacity
-            | {"images": frozenset(self.capacity["images"]), "notes": tuple(self.capacity["notes"])}
+            **self.capacity | {"images": frozenset(self.capacity["images"]), "notes": tuple(self.capacity["notes"])}
         )
 
 
