@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from contextlib import suppress
 from grp import getgrgid
@@ -11,7 +12,7 @@ from instances.errors import ProviderError
 from instances.providers.base import Mount, Spec
 
 from .places import Place, make
-from .sandbox import as_root, hostname
+from .sandbox import JUPYTER, as_root, hostname
 from .session import des
 
 HERE = Path(__file__).parent
@@ -26,13 +27,15 @@ StartupNotify=true
 """
 
 
-def furnish(place: Place, spec: Spec) -> None:
+def furnish(place: Place, spec: Spec, jupyter: Path | None) -> None:
     """Everything anew, so that a start never meets what an earlier one left. Only while nothing of it runs."""
     for folder in (place.etc, place.shared, place.desk, place.run, place.sockets):
         with suppress(FileNotFoundError):
             shutil.rmtree(folder)
     _etc(make(place.etc, 0o755), spec)
     _shared(make(place.shared, 0o755), place, spec)
+    if jupyter:
+        _commands(make(place.shared / "bin", 0o755), jupyter)
     _desk(make(place.desk, 0o755), spec)
     make(place.run, 0o700, owner_of(spec))
     make(place.sockets, 0o700)
@@ -128,6 +131,16 @@ def _desk(desk: Path, spec: Spec) -> None:
         (desk / "terminal.desktop").chmod(0o755)
     else:
         (desk / "home").symlink_to(f"/home/{spec.owner.username}")
+
+
+def _commands(target: Path, jupyter: Path) -> None:
+    """JupyterLab's commands name their Python by its path on the host; inside it has another."""
+    for script in (jupyter / "bin").iterdir():
+        if script.is_file():
+            first, newline, rest = script.read_bytes().partition(b"\n")
+            if re.fullmatch(rb"#!.*/bin/python[0-9.]*", first):
+                (target / script.name).write_bytes(f"#!{JUPYTER}/bin/python".encode() + newline + rest)
+                (target / script.name).chmod(0o755)
 
 
 def _private(path: Path, content: bytes, spec: Spec) -> None:

@@ -61,7 +61,7 @@ def environment(spec: Spec, *, with_python: bool) -> dict[str, str]:
         "USER": spec.owner.username,
         "LOGNAME": spec.owner.username,
         "SHELL": "/bin/bash",
-        "PATH": ":".join((["/opt/jupyter/bin"] if with_python else []) + path),
+        "PATH": ":".join((["/opt/visa/bin", "/opt/jupyter/bin"] if with_python else []) + path),
         "LANG": "C.UTF-8",
         "XDG_RUNTIME_DIR": f"/run/user/{spec.owner.uid}",
         "JUPYTER_RUNTIME_DIR": f"/run/user/{spec.owner.uid}/jupyter",

@@ -61,6 +61,7 @@ class LocalProvider(Provider):
         try:
             make(place.path, 0o700)
             with place.locked() as lock:
+                self._check_ours(place)
                 run = last_run(place)
                 if run is None or run.generation < spec.generation:
                     self._start(place, spec, report, lock)
@@ -85,12 +86,14 @@ class LocalProvider(Provider):
         place = Place(self.folder, instance_id)
         if place.exists():
             with place.locked():
+                self._check_ours(place)
                 self._end(place)
 
     def delete(self, instance_id: str) -> None:
         place = Place(self.folder, instance_id)
         if place.exists():
             with place.locked():
+                self._check_ours(place)
                 self._end(place)
                 try:
                     place.remove()
@@ -116,6 +119,11 @@ class LocalProvider(Provider):
         if spec.gpu_count:
             raise ProviderError("This machine offers no GPUs.", retry=False)
 
+    def _check_ours(self, place: Place) -> None:
+        spec = place.spec()
+        if spec is not None and spec.deployment != self.deployment:
+            raise ProviderError("This instance belongs to another deployment.", retry=False)
+
     def _prepare_folder(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -131,9 +139,9 @@ class LocalProvider(Provider):
         report(Progress.MOUNTING, _mounting(spec))
         sandbox.checked(spec.mounts)
         home = home_of(self.folder, spec)
-        furnish(place, spec)
         image = IMAGES[spec.image]
-        jupyter = self.jupyter if not missing(self.jupyter).get("jupyter") else None
+        jupyter = self.jupyter if "jupyter" not in missing(self.jupyter) else None
+        furnish(place, spec, jupyter)
         options = sandbox.arguments(place, spec, home, jupyter, environment(spec, with_python=jupyter is not None))
         options += ["--chdir", image.working_folder or f"/home/{spec.owner.username}"]
         screens = f" on {len(spec.screens)} screens" if spec.image == "desktop" and len(spec.screens) > 1 else ""
@@ -153,7 +161,7 @@ class LocalProvider(Provider):
         if not place.exists():
             return Observed(Phase.ABSENT)
         run, spec = last_run(place), place.spec()
-        if spec is not None and self.deployment and spec.deployment != self.deployment:
+        if spec is not None and spec.deployment != self.deployment:
             return Observed(Phase.ABSENT)
         if run is None or spec is None:
             return Observed(Phase.STOPPED, message="It has not been started yet.")

@@ -43,12 +43,13 @@ def main() -> int:
         if not ready.readline():
             _say("Xvnc did not start")
             return 1
-    subprocess.Popen(["setxkbmap", "-layout", settings["keyboard"]])
+    keyboard = subprocess.Popen(["setxkbmap", "-layout", settings["keyboard"]])
     if len(sizes) > 1:
         try:
             screens.lay_out(SOCKET, des.password_key(_password()), sizes)
         except OSError as error:  # a desktop on one screen is better than none
             _say(f"The screens could not be laid out: {error}")
+    keyboard.wait()
     return _keep_up(xvnc, bus)
 
 
