@@ -36,6 +36,13 @@ class ExperimentChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvironmentChoice:
+    environment: Environment
+    available: bool
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class FlavourChoice:
     flavour: Flavour
     available: bool
@@ -46,11 +53,13 @@ class FlavourChoice:
 class LaunchOptions:
     decision: Decision
     experiments: tuple[ExperimentChoice, ...]
-    environments: list[Environment]
+    environments: list[EnvironmentChoice]
     flavours: list[FlavourChoice]
     keyboards: list[tuple[str, str]]
     resolutions: list[tuple[int, int]]
     remembered: dict[str, Any]
+    notes: list[str]
+    """What the clouds say of their own limits."""
 
 
 def launch_options(*, acting_user: User) -> LaunchOptions:
@@ -77,15 +86,29 @@ def launch_options(*, acting_user: User) -> LaunchOptions:
         if entitlements[e.pk]
     ]
     choices.sort(key=lambda choice: choice.phase != "running")
+    clouds = list(Cloud.objects.filter(enabled=True))
     return LaunchOptions(
         decision=may_launch(actor, takes_part=takes_part(actor)),
         experiments=tuple(choices),
-        environments=list(Environment.objects.filter(visible=True)),
+        environments=environment_choices(clouds),
         flavours=flavour_choices(),
         keyboards=KEYBOARDS,
         resolutions=RESOLUTIONS,
         remembered=acting_user.preferences.get("launch", {}),
+        notes=[note for cloud in clouds if cloud.limits for note in cloud.limits.notes],
     )
+
+
+def environment_choices(clouds: list[Cloud]) -> list[EnvironmentChoice]:
+    """Those that some cloud can start, and the others with the reason."""
+    choices = []
+    for environment in Environment.objects.filter(visible=True):
+        where = [cloud.title for cloud in clouds if cloud.limits and environment.image in cloud.limits.images]
+        because = (
+            f"Starts on {', '.join(where)}" if where else "Not available now: no cloud has its software installed."
+        )
+        choices.append(EnvironmentChoice(environment, bool(where), because))
+    return choices
 
 
 def flavour_choices() -> list[FlavourChoice]:

@@ -120,7 +120,7 @@ def first_choices(options: LaunchOptions, asked: QueryDict) -> Choices:
     """What was chosen last time, as far as it can still be had, and what the link asks for."""
     remembered = options.remembered
     display = DEFAULT | remembered.get("display", {})
-    environments = [environment.slug for environment in options.environments]
+    environments = [choice.environment.slug for choice in options.environments if choice.available]
     available = [choice.flavour.slug for choice in options.flavours if choice.available]
     sizes = [f"{size['width']}x{size['height']}" for size in display["screens"]] or ["1920x1080"]
     numbers = {int(text) for text in asked.getlist("experiment") if text.isdecimal()}

@@ -118,6 +118,20 @@ def test_flavours_that_no_cloud_has_are_shown_with_the_reason(facility: Facility
     assert not offered["gpu.a40"].available and "no configured cloud has A40 GPUs" in offered["gpu.a40"].because
 
 
+def test_environments_without_their_software_are_shown_with_the_reason(facility: Facility) -> None:
+    facility.cloud.capacity |= {"images": ["desktop"], "notes": ["Limits on memory are not enforced on this machine."]}
+    facility.cloud.save()
+    options = launch_options(acting_user=facility.ada)
+    assert [(choice.environment.slug, choice.available) for choice in options.environments] == [
+        ("desktop", True),
+        ("jupyter", False),
+    ]
+    assert "no cloud has its software" in options.environments[1].because
+    assert options.notes == ["Limits on memory are not enforced on this machine."]
+    with pytest.raises(Invalid, match="its software is not installed there"):
+        launch(acting_user=facility.ada, **ask(facility, environment="jupyter"))
+
+
 def test_stopping_starting_restarting_and_deleting_are_audited_with_their_actor(facility: Facility) -> None:
     row = instance(facility, facility.ada)
     restart(row.pk, acting_user=facility.ada)
