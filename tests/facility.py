@@ -80,7 +80,7 @@ def build() -> Facility:
     RoleGrant.objects.create(
         user=people["sci"], role=Role.INSTRUMENT_SCIENTIST, instrument=id11, because="test", source="test"
     )
-    cloud = Cloud.objects.create(name="local", title="This machine", kind="local", capacity=CAPACITY)
+    cloud = Cloud.objects.create(name="local", title="This machine", kind="local", capacity=dict(CAPACITY))
     small = Flavour.objects.create(slug="s", name="Small", cores=1, memory_mb=1024)
     big = Flavour.objects.create(
         slug="gpu.a40", name="A40", group="gpu", cores=16, memory_mb=32768, gpu_model="A40", gpu_count=1
