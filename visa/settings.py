@@ -29,7 +29,7 @@ FACILITY = {
     "privacy_url": env.str("VISA_PRIVACY_URL", default=""),
     "terms_url": env.str("VISA_TERMS_URL", default=""),
 }
-DATA_ROOT = Path(env.str("VISA_DATA_ROOT", default=str(DATA / "facility")))  # holds visitor/<proposal>/…
+DATA_ROOT = Path(env.str("VISA_DATA_ROOT", default=str(DATA / "facility"))).resolve()  # holds visitor/<proposal>/…
 DATA_TARGET = env.str("VISA_DATA_TARGET", default="/data")  # where instances see it
 
 # Sign-in. `OIDC_TITLE` is the word on the button.
