@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import h5py
-import httpx
+import httpx2
 import numpy
 import pytest
 from websockets.sync.client import unix_connect
@@ -25,7 +25,7 @@ class Lab:
     machine: Machine
     spec: Spec
     endpoint: Endpoint
-    http: httpx.Client
+    http: httpx2.Client
 
     def execute(self, code: str) -> str:
         """What a cell prints, through the kernel's WebSocket."""
@@ -62,8 +62,8 @@ def lab(shared_machine: Machine) -> Iterator[Lab]:
         file["entry/data"] = numpy.arange(12).reshape(3, 4)
     spec = shared_machine.run(shared_machine.spec("jupyter", mounts=mounts))
     endpoint = shared_machine.provider.endpoint(spec.id, "jupyter")
-    with httpx.Client(
-        transport=httpx.HTTPTransport(uds=endpoint.path),
+    with httpx2.Client(
+        transport=httpx2.HTTPTransport(uds=endpoint.path),
         base_url="http://lab.apps.localhost:8001",
         headers={"Authorization": f"token {endpoint.secret}"},
         timeout=30,
@@ -72,7 +72,7 @@ def lab(shared_machine: Machine) -> Iterator[Lab]:
 
 
 def test_without_the_token_it_answers_nothing(lab: Lab) -> None:
-    with httpx.Client(transport=httpx.HTTPTransport(uds=lab.endpoint.path), base_url="http://lab") as stranger:
+    with httpx2.Client(transport=httpx2.HTTPTransport(uds=lab.endpoint.path), base_url="http://lab") as stranger:
         assert stranger.get("/api/contents").status_code == 403
         assert stranger.post("/api/kernels").status_code == 403
     assert len(lab.endpoint.secret) >= 40
