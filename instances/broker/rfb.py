@@ -58,11 +58,12 @@ class Filter:
 
     `extended_pointer` says that the server is known to read the seven-byte PointerEvent. Where it is not known, and
     for whoever watches, the encoding is taken out of SetEncodings, because the length of a PointerEvent would depend
-    on what the server thinks.
+    on what the server thinks. A SetDesktopSize before any SetEncodings is dropped.
     """
 
     __slots__ = (
         "_buffer",
+        "_introduced",
         "_long_pointer",
         "_need",
         "_skip",
@@ -89,6 +90,7 @@ class Filter:
         self._need = 1
         self._skip = 0
         self._long_pointer = False
+        self._introduced = False
 
     @property
     def at_boundary(self) -> bool:
@@ -174,8 +176,12 @@ class Filter:
         if kind in _INPUT:
             self.inputs += 1
         elif kind == SET_ENCODINGS:
+            self._introduced = True
             return self._encodings(message)
         elif kind == SET_DESKTOP_SIZE:
+            if not self._introduced:  # TigerVNC 1.12 crashes on it
+                self.dropped += 1
+                return b""
             self.size_request = _size_request(message)
         return message
 
