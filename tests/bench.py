@@ -13,19 +13,19 @@ from pathlib import Path
 
 import httpx2
 import psycopg
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-from tests.end_to_end.steps import ARGUMENTS, CHROMIUM, PAINTED, choose, jupyter, sign_in
+from tests.chromium import started
+from tests.end_to_end.steps import PAINTED, choose, jupyter, sign_in
 from tests.portal import Portal
 
 ROUNDS = 5
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="visa-bench-") as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory(prefix="visa-bench-") as folder, started() as browser:
         Path(folder).chmod(0o755)
         portal = Portal(Path(folder)).start()
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
             page = sign_in(browser, portal, "bruno")
             for environment, target in (("Desktop", 3.0), ("JupyterLab", 6.0)):
@@ -34,7 +34,6 @@ def main() -> None:
                 report(f"{environment}: click to first pixel", [pixel for _, pixel in rounds], target)
             home_page(portal, page)
         finally:
-            browser.close()
             portal.stop()
 
 

@@ -4,11 +4,10 @@ import re
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
+from tests.chromium import started
 from tests.end_to_end.steps import (
-    ARGUMENTS,
-    CHROMIUM,
     choose,
     desktop_is_there,
     jupyter,
@@ -24,10 +23,9 @@ IMAGES = Path(__file__).resolve().parent.parent / "docs/images"
 
 def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="visa-pictures-") as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory(prefix="visa-pictures-") as folder, started() as browser:
         Path(folder).chmod(0o755)
         portal = Portal(Path(folder)).start()
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
             visitor = browser.new_page(viewport={"width": 1440, "height": 900})
             visitor.goto(portal.url)
@@ -66,7 +64,6 @@ def main() -> None:
             page.goto(f"{portal.url}/experiments/")
             take(page, "experiments")
         finally:
-            browser.close()
             portal.stop()
 
 

@@ -6,7 +6,8 @@ import pytest
 from playwright.async_api import Page, Route, async_playwright
 
 from instances.models import Instance
-from tests.end_to_end.steps import ARGUMENTS, CHROMIUM
+from tests.chromium import ARGUMENTS, EXECUTABLE
+from tests.end_to_end.steps import ARGUMENTS
 
 from .world import PORTAL, Broker, WebApp
 
@@ -14,7 +15,7 @@ from .world import PORTAL, Broker, WebApp
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        chromium = await playwright.chromium.launch(executable_path=EXECUTABLE, args=ARGUMENTS)
         yield await chromium.new_page()
         await chromium.close()
 

@@ -1,19 +1,15 @@
 """One portal for all tests of this folder, and one browser; each test signs in anew."""
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.portal import Portal
 
 from . import steps
-
-# Playwright keeps an event loop in this thread, which Django would take for an asynchronous caller.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 
 def open_up(folder: Path) -> Path:
@@ -23,7 +19,7 @@ def open_up(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     portal = Portal(open_up(tmp_path_factory.mktemp("portal")))
     try:
@@ -32,21 +28,13 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
         portal.stop(signal.SIGINT)
 
 
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=steps.CHROMIUM, args=steps.ARGUMENTS)
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
-def sign_in(portal: Portal, browser: Browser) -> Iterator[Callable[[str], Page]]:
+def sign_in(portal: Portal, chromium: Browser) -> Iterator[Callable[[str], Page]]:
     """`sign_in("login")` gives a page of a fresh browser in which that person has signed in."""
     pages: list[Page] = []
 
     def go(person: str) -> Page:
-        pages.append(steps.sign_in(browser, portal, person))
+        pages.append(steps.sign_in(chromium, portal, person))
         return pages[-1]
 
     yield go

@@ -8,10 +8,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.portal import Portal
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
-ARGUMENTS += ["--no-first-run", "--disable-component-update", "--no-proxy-server"]
-
 PEOPLE = {"alice": "Alice Moreau", "bruno": "Bruno Keller", "chiara": "Chiara Conti", "ines": "Inês Carvalho"}
 """By login; what each may see stands in visa/demo/catalogue."""
 

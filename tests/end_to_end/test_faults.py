@@ -70,8 +70,8 @@ def own(tmp_path: Path) -> Iterator[Portal]:
     portal.stop(signal.SIGINT)
 
 
-def test_a_second_start_finds_everything_as_it_was_left(own: Portal, browser: Browser) -> None:
-    page = steps.sign_in(browser, own.start(), "bruno")
+def test_a_second_start_finds_everything_as_it_was_left(own: Portal, chromium: Browser) -> None:
+    page = steps.sign_in(chromium, own.start(), "bruno")
     choose(page, own, "Desktop")
     instance = launch(page)
     desktop_is_there(page)

@@ -1,6 +1,5 @@
 """Pages as a browser gets them: real templates, hashed static files, a real server."""
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,16 +10,12 @@ from django.db import connections
 from django.test import Client
 from django.test.testcases import LiveServerThread, _StaticFilesHandler
 from django.utils import timezone
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from auth.models import User
 from instances.models import Instance
 from tests import facility as facilities
 from tests.facility import Facility
-
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
-ARGUMENTS += ["--no-first-run", "--disable-component-update", "--no-proxy-server"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,25 +61,16 @@ def server(transactional_db: None) -> Iterator[str]:
         connection.close()
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # playwright's loop runs in the tests' own thread
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
-
-
 Browse = Callable[..., Page]
 
 
 @pytest.fixture
-def browse(server: str, browser: Browser, signed_in: As) -> Iterator[Browse]:
+def browse(server: str, chromium: Browser, signed_in: As) -> Iterator[Browse]:
     """`browse(user)` gives a page of a browser of its own in which `user` is signed in."""
     contexts: list[BrowserContext] = []
 
     def go(user: User, *, dark: bool = False, width: int = 1280, height: int = 900, scripts: bool = True) -> Page:
-        context = browser.new_context(
+        context = chromium.new_context(
             base_url=server,
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
