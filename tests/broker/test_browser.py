@@ -7,7 +7,6 @@ from playwright.async_api import Page, Route, async_playwright
 
 from instances.models import Instance
 from tests.chromium import ARGUMENTS, EXECUTABLE
-from tests.end_to_end.steps import ARGUMENTS
 
 from .world import PORTAL, Broker, WebApp
 

@@ -192,4 +192,8 @@ def test_a_lab_that_cannot_be_entered_closes_its_window_and_says_why(
     Instance.objects.filter(pk=made.pk).update(state=State.STOPPED)
     page.get_by_role("button", name="Open").click()
     expect(page.get_by_role("alert")).to_contain_text("It is stopped")
+    for _ in range(100):  # its window closes in its own time
+        if len(page.context.pages) == 1:
+            break
+        page.wait_for_timeout(50)
     assert len(page.context.pages) == 1
