@@ -33,8 +33,10 @@ screenshots: ## the pictures of the README
 	@scripts/install test
 	@$(python) -m tests.screenshots
 
-lock: ## pin what requirements/*.in ask for
-	@for set in portal dev jupyter; do \
-		.venv/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
-			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements/$$set.txt requirements/$$set.in; \
-	done
+compile := pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+lock: ## pin what requirements/*.in ask for; JupyterLab's with the interpreter that instances have
+	@for set in portal dev; do .venv/bin/$(compile) -o requirements/$$set.txt requirements/$$set.in; done
+	@/usr/bin/python3 -m venv --clear .environments/lock
+	@.environments/lock/bin/pip install --quiet pip-tools
+	@.environments/lock/bin/$(compile) -o requirements/jupyter.txt requirements/jupyter.in

@@ -133,7 +133,8 @@ class LocalProvider(Provider):
 
     def _start(self, place: Place, spec: Spec, report: Report, lock: int) -> None:
         """Only under the lock. Killed anywhere in here, it leaves a start that is recorded or none at all."""
-        report(Progress.CREATING, f"{spec.cores:g} cores and {spec.memory_mb / 1024:g} GB on this machine")
+        cores = "1 core" if spec.cores == 1 else f"{spec.cores:g} cores"
+        report(Progress.CREATING, f"{cores} and {spec.memory_mb / 1024:g} GB on this machine")
         self._end(place)
         place.write_spec(spec)
         report(Progress.MOUNTING, _mounting(spec))
