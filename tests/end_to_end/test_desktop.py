@@ -1,5 +1,6 @@
 """A scientist's way: sign in, launch a desktop on two screens, work with exactly their data."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,3 +70,50 @@ def test_the_layout_changes_live_and_leaving_leaves_it_running(portal: Portal, s
     expect(card).to_contain_text("Ready")
     page.goto(f"{portal.url}/instances/{instance}/desktop/")
     desktop_is_there(page, screens=2)
+
+
+def test_the_clipboard_goes_both_ways(portal: Portal, sign_in: Callable[[str], Page]) -> None:
+    page = sign_in("bruno")
+    choose(page, portal, "Desktop")
+    launch(page)
+    desktop_is_there(page)
+    processed = folder_of_the_running_experiment(portal, "bruno")
+    inside = "/data/" + str(processed.relative_to(portal.data / "facility"))
+    type_into_terminal(
+        page, f"cd {inside}; clear; read pasted; echo $pasted > pasted.txt; clear; echo $((6*7)) answers"
+    )
+
+    page.keyboard.press("Control+Alt+Shift")
+    page.get_by_role("button", name="Clipboard").click()
+    page.get_by_label("Clipboard text").fill("from outside, ü")
+    page.get_by_role("button", name="Send to the desktop").click()
+    page.locator("canvas").first.click(position={"x": 300, "y": 200})
+    page.keyboard.press("Control+Shift+V")
+    page.wait_for_timeout(1000)  # the desktop asks for the text when something is pasted
+    page.keyboard.press("Enter")
+    pasted = processed / "pasted.txt"
+    until(lambda: pasted.exists() and pasted.read_text(), what="the pasted text")
+    assert pasted.read_text() == "from outside, ü\n"
+
+    page.keyboard.press("Control+Shift+A")
+    page.keyboard.press("Control+Shift+C")
+    page.keyboard.press("Control+Alt+Shift")
+    page.get_by_role("button", name="Clipboard").click()
+    expect(page.get_by_label("Clipboard text")).to_have_value(re.compile("42 answers"))
+
+
+def test_a_screenshot_is_saved_and_statistics_are_shown(portal: Portal, sign_in: Callable[[str], Page]) -> None:
+    page = sign_in("bruno")
+    choose(page, portal, "Desktop")
+    launch(page)
+    desktop_is_there(page)
+    page.keyboard.press("Control+Alt+Shift")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save a screenshot").click()
+    assert Path(saved.value.path()).read_bytes().startswith(b"\x89PNG")
+    page.get_by_role("button", name="Statistics").click()
+    expect(page.locator("#panel-statistics")).to_contain_text("Mbit/s")
+    page.get_by_role("button", name="Keys").click()
+    page.get_by_role("button", name="Ctrl Alt Del").click()
+    page.get_by_label("Leave; programs go on running").click()
+    expect(page).to_have_url(f"{portal.url}/")

@@ -1,4 +1,6 @@
 // The clipboard, both ways: by itself where the browser allows it, through a text field otherwise.
+import { toast } from "./toasts.js";
+
 const LONGEST = 1_000_000; // characters; the broker caps it too
 
 export default class Clipboard {
@@ -21,7 +23,11 @@ export default class Clipboard {
   }
 
   send(text) {
-    if (!text || text === this._last || text.length > LONGEST) return;
+    if (!text || text === this._last) return;
+    if (text.length > LONGEST) {
+      toast("This text is too long for the clipboard: save it to a file in your home instead.", "danger");
+      return;
+    }
     this._last = text;
     this.rfb?.clipboardPasteFrom(text);
   }

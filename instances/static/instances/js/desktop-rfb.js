@@ -12,6 +12,8 @@ export default class DesktopRFB extends RFB {
     this.bytes = 0;
     this.latency = null; // ms from asking for one pixel until it is here
     this._probed = null;
+    // Whoever leaves the picture with keys held, by the toolbar's shortcut for example, must not leave them held there.
+    this._canvas.addEventListener("blur", () => this._keyboard._allKeysUp());
     socket.addEventListener("message", ({ data }) => { this.bytes += data.byteLength; });
   }
 

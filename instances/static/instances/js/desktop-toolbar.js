@@ -23,6 +23,7 @@ export default class Toolbar {
 
   key(event) {
     if (event.ctrlKey && event.altKey && event.shiftKey && ["Control", "Alt", "Shift"].includes(event.key)) {
+      event.stopPropagation(); // ours, not the desktop's
       if (this.pill.contains(document.activeElement)) this.hide();
       else {
         this.show();
