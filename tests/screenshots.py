@@ -39,8 +39,10 @@ def main() -> None:
             instance = launch(page)
             take(page, "progress")
             desktop_is_there(page, screens=2)
-            type_into_terminal(page, "ls -l /data/visitor/*/*/*/*")
             page.wait_for_timeout(2000)
+            type_into_terminal(page, "clear; ls -l /data/visitor/*/*/*/*", x=1500)
+            page.locator("canvas").first.dblclick(position={"x": 70, "y": 450})  # the raw data, on the desktop
+            page.wait_for_timeout(3000)
             take(page, "desktop-dual")
             page.set_viewport_size({"width": 1440, "height": 960})
             choose(page, portal, "JupyterLab")

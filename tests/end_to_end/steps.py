@@ -50,9 +50,9 @@ def desktop_is_there(page: Page, *, screens: int = 1) -> None:
     page.wait_for_function(PAINTED)
 
 
-def type_into_terminal(page: Page, *lines: str) -> None:
-    """Open a terminal with Ctrl-Alt-T and type into it."""
-    page.locator("canvas").first.click(position={"x": 700, "y": 500})
+def type_into_terminal(page: Page, *lines: str, x: int = 700) -> None:
+    """Open a terminal with Ctrl-Alt-T, on the screen that has `x`, and type into it."""
+    page.locator("canvas").first.click(position={"x": x, "y": 500})
     page.keyboard.press("Control+Alt+t")
     page.wait_for_timeout(2500)
     for line in lines:
