@@ -35,14 +35,17 @@ def main() -> None:
             choose(page, portal, "Desktop", screens=2)
             page.evaluate("scrollTo(0, 0)")
             take(page, "launch", full_page=True)
-            page.set_viewport_size({"width": 1920, "height": 760})
+            page.set_viewport_size({"width": 2400, "height": 800})
             instance = launch(page)
             take(page, "progress")
             desktop_is_there(page, screens=2)
             page.wait_for_timeout(2000)
-            type_into_terminal(page, "clear; ls -l /data/visitor/*/*/*/*", x=1500)
-            page.locator("canvas").first.dblclick(position={"x": 70, "y": 450})  # the raw data, on the desktop
-            page.wait_for_timeout(3000)
+            type_into_terminal(page, "clear; ls -l /data/visitor/*/*/*/*", x=1800)
+            page.locator("canvas").first.dblclick(
+                position={"x": 70, "y": 490}, delay=60
+            )  # the raw data, on the desktop
+            page.mouse.move(900, 600)
+            page.wait_for_timeout(4000)
             take(page, "desktop-dual")
             page.set_viewport_size({"width": 1440, "height": 960})
             choose(page, portal, "JupyterLab")

@@ -94,10 +94,11 @@ def _etc(etc: Path, spec: Spec) -> None:
     name = "".join(c for c in owner.name if c.isprintable() and c not in ":,")
     (etc / "passwd").write_text(
         f"{owner.username}:x:{owner.uid}:{owner.gid}:{name}:/home/{owner.username}:/bin/bash\n"
+        "root:x:0:0:root:/root:/usr/sbin/nologin\n"
         "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
     )
     groups = {owner.gid: owner.username} | {gid: _group(gid) for gid in owner.groups if gid != owner.gid}
-    (etc / "group").write_text("".join(f"{n}:x:{gid}:{owner.username}\n" for gid, n in groups.items()))
+    (etc / "group").write_text("root:x:0:\n" + "".join(f"{n}:x:{gid}:{owner.username}\n" for gid, n in groups.items()))
     (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
     (etc / "hosts").write_text(f"127.0.0.1 localhost {hostname(spec)}\n::1 localhost\n")
     (etc / "hostname").write_text(f"{hostname(spec)}\n")
