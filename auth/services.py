@@ -2,11 +2,11 @@
 
 import secrets
 from datetime import datetime
-from hashlib import sha256
 
 from django.db import transaction
 
 from auth import audit
+from auth.digests import digest_of
 from auth.models import ApiToken, User
 
 PREFIX = "visa_"
@@ -20,7 +20,7 @@ def create_token(*, acting_user: User, name: str, expires: datetime | None = Non
             user=acting_user,
             name=name,
             prefix=secret[: len(PREFIX) + 4],
-            digest=sha256(secret.encode()).hexdigest(),
+            digest=digest_of(secret),
             expires=expires,
         )
         audit.record(

@@ -4,7 +4,6 @@ Messages are hints, `{"topic": "instance", "instance": id, "state": …}`; the p
 `{"topic": "resync"}` it asks for everything, because messages may have been missed.
 """
 
-from hashlib import sha256
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -13,6 +12,7 @@ from channels.layers import get_channel_layer
 
 from auth import bus
 from auth.access import Role
+from auth.digests import session_digest
 from auth.models import User
 from instances.policy import OVERSEERS
 
@@ -28,7 +28,7 @@ class Events(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
             return
         self.names = [f"user-{user.pk}"]
         if key := self.scope["session"].session_key:
-            self.names.append(f"session-{sha256(key.encode()).hexdigest()}")
+            self.names.append(f"session-{session_digest(key)}")
         if await database_sync_to_async(_is_staff)(user):
             self.names.append(STAFF)
         for name in self.names:

@@ -1,6 +1,5 @@
 """What a sign-in, a refusal and a sign-out do to the portal: session, audit trail, live connections."""
 
-from hashlib import sha256
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -10,6 +9,7 @@ from django.http import HttpRequest
 
 from auth import audit, bus
 from auth.access import Actor
+from auth.digests import session_digest
 from auth.models import User
 
 from .accounts import account_for
@@ -19,15 +19,9 @@ from .errors import Blocked, SignInFailed
 KEPT_CLAIMS = "identity"
 
 
-def session_digest(request: HttpRequest) -> str:
-    """How connections remember the session they belong to; empty when there is none."""
-    key = request.session.session_key
-    return sha256(key.encode()).hexdigest() if key else ""
-
-
 def sign_in(request: HttpRequest, identity: Identity) -> User:
     """Begin a session under a new key for whoever this is. Blocked when they may not have one."""
-    replaced = session_digest(request) if request.user.is_authenticated else ""
+    replaced = session_digest(request.session.session_key) if request.user.is_authenticated else ""
     with transaction.atomic():
         user, new = account_for(identity)
         if not user.is_active:
@@ -65,6 +59,6 @@ def sign_out(request: HttpRequest) -> None:
     if not isinstance(user, User):
         return
     with transaction.atomic():
-        bus.announce("close", session=session_digest(request), reason="signed out")
+        bus.announce("close", session=session_digest(request.session.session_key), reason="signed out")
         logout(request)
         audit.record("session.sign_out", f"user:{user.pk}", actor=user.as_actor())

@@ -1,7 +1,6 @@
 """Bearer tokens. Only a hash is kept, so a stolen database opens nothing."""
 
 from datetime import timedelta
-from hashlib import sha256
 
 from django.db.models import Q
 from django.utils import timezone
@@ -10,6 +9,7 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from auth.digests import digest_of
 from auth.models import ApiToken, User
 
 NOTED_EVERY = timedelta(minutes=1)
@@ -23,7 +23,7 @@ class BearerToken(BaseAuthentication):
         now = timezone.now()
         token = (
             ApiToken.objects.select_related("user")
-            .filter(Q(expires=None) | Q(expires__gt=now), digest=digest(secret.strip()), revoked=None)
+            .filter(Q(expires=None) | Q(expires__gt=now), digest=digest_of(secret.strip()), revoked=None)
             .filter(user__is_active=True)
             .first()
         )
@@ -35,10 +35,6 @@ class BearerToken(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
-
-
-def digest(secret: str) -> str:
-    return sha256(secret.encode()).hexdigest()
 
 
 class BearerTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

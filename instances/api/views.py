@@ -1,7 +1,6 @@
 """/api/v1/: the same services that the pages use."""
 
 from collections.abc import Iterable
-from hashlib import sha256
 from typing import Any, cast
 
 from django.db.models import QuerySet
@@ -13,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from auth.digests import session_digest
 from auth.models import Experiment, User
 from instances.models import Environment, Instance, InstanceEvent
 from instances.policy import Action
@@ -137,8 +137,7 @@ class InstanceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         """A ticket for one connection to one app."""
         asked = shapes.ConnectSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        key = "" if request.auth else request.session.session_key or ""
-        session = sha256(key.encode()).hexdigest() if key else ""
+        session = session_digest(None if request.auth else request.session.session_key)
         seat = connect(pk, acting_user=asker(request), session=session, **asked.validated_data)
         return Response(shapes.SeatSerializer(seat).data, status=status.HTTP_201_CREATED)
 

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.utils.html import escape
 
+from auth.digests import digest_of
 from instances.errors import ProviderError, TicketRefused
 from instances.models.connection import App
 from instances.providers.base import Endpoint
@@ -120,7 +121,7 @@ class Apps:
                 broker=self._presence.broker,
                 visitor=visitor(scope),
                 key=key,
-                digest=tickets.digest_of(cookie),
+                digest=digest_of(cookie),
             )
         except (TicketRefused, BodyTooLong, ValueError):
             await _page(send, 403, "This way in is not valid any more.")
@@ -240,7 +241,7 @@ def _cookie_name() -> str:
 
 
 def _shown(scope: Scope) -> list[str]:
-    return [tickets.digest_of(value) for value in headers.cookies(scope["headers"], _cookie_name())[:MAX_SHOWN]]
+    return [digest_of(value) for value in headers.cookies(scope["headers"], _cookie_name())[:MAX_SHOWN]]
 
 
 def _of_this_origin(scope: Scope) -> bool:

@@ -1,7 +1,6 @@
 """From a ticket to a seat, and whether a seat may still be held. Synchronous; see `database`."""
 
 from dataclasses import dataclass
-from hashlib import sha256
 from uuid import UUID
 
 from django.contrib.sessions.models import Session
@@ -10,6 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from auth import audit
+from auth.digests import digest_of
 from auth.models import User
 from instances.errors import Denied, NotFound, TicketRefused
 from instances.models import Cloud, Connection, Instance, Ticket
@@ -40,10 +40,6 @@ class Admission:
     mode: str
     session: str
     cloud: Cloud
-
-
-def digest_of(secret: str) -> str:
-    return sha256(secret.encode()).hexdigest()
 
 
 def redeem(

@@ -3,7 +3,6 @@
 import secrets
 from dataclasses import dataclass, field
 from datetime import timedelta
-from hashlib import sha256
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from auth import audit
+from auth.digests import digest_of
 from auth.models import User
 from instances.errors import Conflict, Invalid
 from instances.models import Ticket
@@ -57,7 +57,7 @@ def connect(
             raise Conflict(f"It is {State(instance.state).value}: nothing can be opened in it now.")
         secret = secrets.token_urlsafe(32)
         Ticket.objects.create(
-            digest=sha256(secret.encode()).hexdigest(),
+            digest=digest_of(secret),
             user=acting_user,
             instance=instance,
             app=app,

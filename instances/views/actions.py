@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
+from auth.digests import session_digest
 from instances.errors import Conflict, Denied, InstanceError, Invalid, NotFound
 from instances.models import Instance
 from instances.policy import Action
@@ -23,7 +24,7 @@ from instances.services import start as starting
 from instances.services import stop as stopping
 from instances.services.visibility import find
 
-from .common import page, session_of, user_of
+from .common import page, user_of
 
 STATUS: dict[type[InstanceError], int] = {NotFound: 404, Denied: 403, Conflict: 409, Invalid: 422}
 
@@ -90,7 +91,11 @@ def connections(request: HttpRequest, instance_id: UUID) -> JsonResponse:
         return JsonResponse({"detail": "The body must be JSON with app and mode."}, status=400)
     try:
         seat = connecting.connect(
-            instance_id, acting_user=user_of(request), app=app, mode=mode, session=session_of(request)
+            instance_id,
+            acting_user=user_of(request),
+            app=app,
+            mode=mode,
+            session=session_digest(request.session.session_key),
         )
     except InstanceError as error:
         answer = {"detail": str(error)}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import wraps
-from hashlib import sha256
 from typing import Any, Concatenate, ParamSpec, cast
 
 from django.contrib.auth.decorators import login_required
@@ -44,12 +43,6 @@ def refused(request: HttpRequest, because: str) -> HttpResponse:
 
 def user_of(request: HttpRequest) -> User:
     return cast(User, request.user)
-
-
-def session_of(request: HttpRequest) -> str:
-    """The hash by which tickets and brokers know this login; empty before the session has a key."""
-    key = request.session.session_key
-    return sha256(key.encode()).hexdigest() if key else ""
 
 
 def allowed(actor: Actor, instance: Instance) -> dict[str, bool]:
