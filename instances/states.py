@@ -57,6 +57,9 @@ class Progress(StrEnum):
     READY = "ready"
 
 
+OPEN = frozenset({State.READY, State.RESTARTING, State.UNKNOWN})
+"""Somebody may be working in it. A cloud that is silent for a while is no reason to end that."""
+
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset(
         {State.STARTING, State.READY, State.STOPPED, State.FAILED, State.UNKNOWN, State.STOPPING, State.DELETING}

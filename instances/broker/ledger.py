@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from instances.models import Connection
 from instances.models.connection import App
-from instances.states import State
+from instances.states import OPEN
 
 from . import tickets
 from .endings import GONE, LOST, REVOKED, Ending
@@ -64,7 +64,7 @@ def standing(seats: list[UUID]) -> dict[UUID, Ending]:
     for seat, active, state in rows:
         if not active:
             ended[seat] = Ending(REVOKED, "Your account is closed.")
-        elif state not in (State.READY, State.RESTARTING):
+        elif state not in OPEN:
             ended[seat] = GONE
     return ended
 

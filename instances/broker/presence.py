@@ -14,7 +14,7 @@ from django.db import Error as DatabaseError
 
 from auth import bus
 from instances.models.connection import App
-from instances.states import State
+from instances.states import OPEN
 
 from . import ledger, tickets
 from .database import in_database
@@ -153,7 +153,7 @@ class Presence:
             which = {_COLUMNS[key]: message[key] for key in _COLUMNS if message.get(key)}
             if which:
                 self._follow(partial(in_database, ledger.end_apps, ending, **which))
-        elif topic == "instance" and message.get("state") not in (State.READY, State.RESTARTING):
+        elif topic == "instance" and message.get("state") not in OPEN:
             self._end_matching({"instance": message.get("instance")}, GONE)
             self._follow(partial(in_database, ledger.end_apps, GONE, instance_id=message.get("instance")))
 

@@ -7,11 +7,9 @@ from django.db import models
 from django.utils import timezone
 
 from auth.models import Experiment, User
-from instances.states import Desired, Phase, Progress, State
+from instances.states import OPEN, Desired, Phase, Progress, State
 
 from .catalogue import Cloud, Environment, Flavour
-
-OPEN = frozenset({State.READY, State.RESTARTING, State.UNKNOWN})
 
 
 def choices(enum: type[Desired] | type[Phase] | type[State] | type[Progress]) -> list[tuple[str, str]]:
@@ -77,7 +75,6 @@ class Instance(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Somebody may be working in it. A cloud that is silent for a while is no reason to end that."""
         return self.state in OPEN
 
 

@@ -210,6 +210,15 @@ async def test_stopping_the_instance_closes_within_a_second(broker: Broker, desk
         assert time.monotonic() - asked < 1
 
 
+async def test_a_cloud_that_falls_silent_ends_nobody_s_session(broker: Broker, desk: Instance, desktop: Xvnc) -> None:
+    async with broker.sit(desk) as seat:
+        await in_database(Instance.objects.update, state=State.UNKNOWN)
+        await in_database(announce, "instance", instance=str(desk.pk), owner=desk.owner_id, state="unknown")
+        await in_database(announce, "resync")
+        await asyncio.sleep(0.3)
+        assert await seat.see()
+
+
 async def test_a_revocation_that_nobody_heard_is_found_in_the_rows(
     broker: Broker, desk: Instance, desktop: Xvnc
 ) -> None:

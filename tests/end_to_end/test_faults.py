@@ -63,6 +63,19 @@ def test_a_kill_while_a_desktop_is_open_heals_by_itself(
     assert xvncs(portal) == running
 
 
+@pytest.mark.usefixtures("clean")
+def test_a_restart_comes_back_to_whoever_sits_there(portal: Portal, sign_in: Callable[[str], Page]) -> None:
+    page = sign_in("bruno")
+    choose(page, portal, "Desktop")
+    instance = launch(page)
+    desktop_is_there(page)
+    with portal.api("bruno") as api:
+        assert api.post(f"/instances/{instance}/restart/").status_code == 202
+    page.wait_for_selector("html:not([data-connection=connected])")
+    desktop_is_there(page)
+    page.wait_for_selector("#curtain", state="hidden")
+
+
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Portal]:
     portal = Portal(open_up(tmp_path))
