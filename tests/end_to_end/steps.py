@@ -53,12 +53,32 @@ def desktop_is_there(page: Page, *, screens: int = 1) -> None:
 def type_into_terminal(page: Page, *lines: str, x: int = 700) -> None:
     """Open a terminal with Ctrl-Alt-T, on the screen that has `x`, and type into it."""
     page.locator("canvas").first.click(position={"x": x, "y": 500})
-    page.keyboard.press("Control+Alt+t")
-    page.wait_for_timeout(2500)
+    still(page)
+    with changed(page):
+        page.keyboard.press("Control+Alt+t")
+    page.wait_for_timeout(1000)
     for line in lines:
         page.keyboard.type(line, delay=15)
         page.keyboard.press("Enter")
         page.wait_for_timeout(300)
+
+
+@contextmanager
+def changed(page: Page) -> Iterator[None]:
+    """Returns when the desktop's picture has become another one and stays so for a moment."""
+    before = page.evaluate(PICTURE)
+    yield
+    page.wait_for_function(f"before => ({PICTURE})() !== before", arg=before)
+    still(page)
+
+
+def still(page: Page) -> None:
+    """Waits until the picture stays the same for a second."""
+    for _ in range(30):
+        seen = page.evaluate(PICTURE)
+        page.wait_for_timeout(1000)
+        if page.evaluate(PICTURE) == seen:
+            return
 
 
 @contextmanager
@@ -82,6 +102,13 @@ def open_raw_file(lab: Page, name: str | re.Pattern[str]) -> None:
     expect(lab.get_by_role("treeitem", name=re.compile("entry|instrument|data")).first).to_be_visible()
 
 
+PICTURE = """() => {
+    const canvas = document.querySelector('#screen canvas');
+    const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    let sum = 0;
+    for (let i = 0; i < data.length; i += 97) sum = (sum * 31 + data[i]) % 1000000007;
+    return sum;
+}"""
 PAINTED = """() => {
     const canvas = document.querySelector('canvas');
     if (!canvas || !canvas.width) return false;

@@ -1,6 +1,5 @@
 """A scientist's way: sign in, launch a desktop on two screens, work with exactly their data."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.portal import Portal, until
 
-from .steps import choose, desktop_is_there, launch, type_into_terminal
+from .steps import changed, choose, desktop_is_there, launch, type_into_terminal
 
 pytestmark = pytest.mark.usefixtures("clean")
 
@@ -88,18 +87,23 @@ def test_the_clipboard_goes_both_ways(portal: Portal, sign_in: Callable[[str], P
     page.get_by_label("Clipboard text").fill("from outside, ü")
     page.get_by_role("button", name="Send to the desktop").click()
     page.locator("canvas").first.click(position={"x": 300, "y": 200})
-    page.keyboard.press("Control+Shift+V")
-    page.wait_for_timeout(1000)  # the desktop asks for the text when something is pasted
+    with changed(page):  # the desktop asks for the text when something is pasted
+        page.keyboard.press("Control+Shift+V")
     page.keyboard.press("Enter")
     pasted = processed / "pasted.txt"
     until(lambda: pasted.exists() and pasted.read_text(), what="the pasted text")
     assert pasted.read_text() == "from outside, ü\n"
 
-    page.keyboard.press("Control+Shift+A")
-    page.keyboard.press("Control+Shift+C")
-    page.keyboard.press("Control+Alt+Shift")
-    page.get_by_role("button", name="Clipboard").click()
-    expect(page.get_by_label("Clipboard text")).to_have_value(re.compile("42 answers"))
+    field = page.get_by_label("Clipboard text")
+
+    def copied() -> bool:
+        """Select all in the terminal and copy it; a busy machine may need a second time."""
+        for keys in ("Control+Shift+A", "Control+Shift+C"):
+            page.keyboard.press(keys)
+            page.wait_for_timeout(700)
+        return "42 answers" in field.input_value()
+
+    until(copied, what="the terminal's text in the clipboard panel")
 
 
 def test_a_screenshot_is_saved_and_statistics_are_shown(portal: Portal, sign_in: Callable[[str], Page]) -> None:
