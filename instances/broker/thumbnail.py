@@ -32,6 +32,8 @@ QUALITY = 75
 EVERY = 60.0
 TICK = 5.0
 PATIENCE = 10.0
+DRAWN_BY = 3.0
+"""Seconds after which a desktop that showed nothing, because it had just started, is looked at once more."""
 MAX_PIXELS = 7680 * 2160
 STRIP = 1 << 20
 """Pixels asked for at once, so that the way there never holds a whole picture."""
@@ -86,6 +88,9 @@ class Thumbnails:
         try:
             async with self._one_at_a_time:
                 picture = await capture(await endpoint_of(admission))
+            if await asyncio.to_thread(_blank, picture):
+                await asyncio.sleep(DRAWN_BY)
+                picture = await capture(await endpoint_of(admission))
             await in_database(_store, admission.instance, picture)
         except (ProviderError, HandshakeFailed, OSError, EOFError, TimeoutError, ValueError, DatabaseError) as error:
             log.info("no thumbnail of instance %s: %s", admission.instance, error or type(error).__name__)
@@ -103,6 +108,13 @@ async def capture(endpoint: Endpoint) -> bytes:
         finally:
             writer.transport.abort()
         return await asyncio.to_thread(_jpeg, image)
+
+
+def _blank(picture: bytes) -> bool:
+    """All but the pointer is black."""
+    with Image.open(io.BytesIO(picture)) as image:
+        grey = image.convert("L").histogram()
+    return sum(grey[:16]) > 0.99 * sum(grey)
 
 
 async def _picture(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, secret: str) -> Image.Image:
