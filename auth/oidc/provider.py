@@ -70,7 +70,7 @@ class Provider:
                 return decode_jwt(token, keys, algorithms)
             except InvalidKeyIdError:  # it changed its keys, perhaps
                 return decode_jwt(token, self._key_set(since=fetched)[0], algorithms)
-        except (JoseError, ValueError) as error:
+        except (JoseError, ValueError, TypeError, RecursionError) as error:  # parts of odd types, or nested too deeply
             raise Untrusted(f"{what}: {type(error).__name__}") from error
 
     def _discover(self) -> Metadata:

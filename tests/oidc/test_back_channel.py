@@ -1,5 +1,6 @@
 """The provider says that a login ended. Whoever says it without its signature, twice or too late is not heard."""
 
+import base64
 import secrets
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import httpx2
 import pytest
 from django.contrib.sessions.models import Session
 from django.utils import timezone
+from joserfc import jws
 
 from auth.models import AuditEvent, Login, SpentLogout, User
 from auth.oidc import client as oidc_client
@@ -175,7 +177,6 @@ def test_a_token_that_is_signed_well_and_says_something_wrong_is_refused(
     visitor: Visitor, independent: Independent, reason: str, lie: Claims
 ) -> None:
     visitor.come_in(ALICE)
-    # What is signed as null or not at all comes to the same.
     not_heard(visitor, tell(visitor, independent.sign(claims(independent, **lie), algorithm="ES256")), reason)
 
 
@@ -215,6 +216,42 @@ def test_a_forged_token_is_refused(
     visitor.come_in(ALICE)
     not_heard(visitor, tell(visitor, forge(independent, claims(independent))), "signature")
     assert not SpentLogout.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"[" * 300,
+        b'{"alg":' + b"[" * 300,
+        b"[]",
+        b"null",
+        b"\xff",
+        b'{"alg":["ES256"]}',
+        b'{"alg":{}}',
+        b'{"alg":"ES256","kid":[]}',
+        b'{"alg":"ES256","kid":{}}',
+        b'{"alg":"ES256","kid":7}',
+        b'{"alg":"ES256","crit":["exp"]}',
+        b'{"alg":"ES256","crit":7}',
+        b'{"alg":"ES256","b64":false,"crit":["b64"]}',
+        b'{"alg":"dir","enc":"A128GCM"}',
+        b'{"alg":"ES256","jwk":{}}',
+    ],
+    ids=lambda head: repr(head[:40]),
+)
+def test_nonsense_is_refused_like_any_forgery(visitor: Visitor, head: bytes) -> None:
+    visitor.come_in(ALICE)
+    start = base64.urlsafe_b64encode(head).decode().rstrip("=")
+    for token in (f"{start}.e30.AAAA", f"{start}.a.b.c.d", f"{start}.\0.ü"):
+        not_heard(visitor, tell(visitor, token), "signature")
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b"7", b"{", b"", b"[" * 20_000, b'{"iss":' + b"[" * 20_000])
+def test_nonsense_with_a_good_signature_is_refused_too(visitor: Visitor, independent: Independent, body: bytes) -> None:
+    visitor.come_in(ALICE)
+    key = independent.keys["ES256"]
+    token = jws.serialize_compact({"alg": "ES256", "kid": key.kid, "typ": "logout+jwt"}, body, key, ["ES256"])
+    not_heard(visitor, tell(visitor, token), "signature")
 
 
 def test_a_token_works_once(visitor: Visitor, independent: Independent) -> None:
