@@ -8,4 +8,5 @@ urlpatterns = [
     path("sign-in/start/", views.start, name="start"),
     path("sign-in/callback/", views.callback, name="callback"),
     path("sign-out/", views.sign_out, name="sign_out"),
+    path("sign-out/back-channel/", views.back_channel, name="back_channel"),
 ]

@@ -5,16 +5,17 @@ import secrets
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
-from .oidc import client
+from .oidc import client, logout, requirements
 from .oidc import sign_in as service
-from .oidc.errors import SignInFailed, Stale, Untrusted
+from .oidc.errors import SignInFailed, Stale, Unreachable, Untrusted, WeakLogin
 
 log = logging.getLogger(__name__)
 HOME = "/"
@@ -37,14 +38,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 def start(request: HttpRequest) -> HttpResponse:
     """Off to the provider, with a question that only this browser can have answered."""
     try:
-        url, state, pending = client.configured().begin(next_page=safe_next(request))
+        return redirect(ask(request, safe_next(request)))
     except SignInFailed as error:
         return refused(request, error)
-    under_way = dict(list(request.session.get(PENDING, {}).items())[1 - AT_ONCE :])
-    request.session[PENDING] = under_way | {state: pending.as_dict()}
-    if not request.user.is_authenticated:
-        request.session.set_expiry(client.PATIENCE)
-    return redirect(url)
 
 
 @never_cache
@@ -53,7 +49,12 @@ def callback(request: HttpRequest) -> HttpResponse:
     try:
         answer, pending = expected(request)
         identity = client.configured().finish(answer, pending)
-        service.sign_in(request, identity)
+        try:
+            service.sign_in(request, identity)
+        except WeakLogin:
+            if pending.insisted:
+                raise
+            return redirect(ask(request, pending.next, insist=True))
     except SignInFailed as error:
         return refused(request, error, record=True)
     request.session.pop(PENDING, None)
@@ -70,6 +71,50 @@ def sign_out(request: HttpRequest) -> HttpResponseBase:
     service.sign_out(request)
     url = client.configured().sign_out_url(back_to=settings.PORTAL_URL + back) if settings.OIDC["issuer"] else ""
     return redirect(url or back)
+
+
+@csrf_exempt
+@require_POST
+def back_channel(request: HttpRequest) -> HttpResponse:
+    """The provider itself says that logins ended; its signature stands in for everything a browser would bring."""
+    tokens = request.POST.getlist("logout_token")
+    try:
+        if len(tokens) != 1:
+            raise logout.LogoutRefused("request", "There must be one logout_token.")
+        ended = logout.end(logout.read(tokens[0], client.configured()))
+    except (logout.LogoutRefused, SignInFailed) as error:
+        log.warning("back-channel logout refused: %s: %s", type(error).__name__, error)
+        return not_logged_out(error)
+    log.info("back-channel logout ended %d sessions", ended)
+    return HttpResponse(headers={"Cache-Control": "no-store"})
+
+
+def not_logged_out(error: logout.LogoutRefused | SignInFailed) -> HttpResponse:
+    """RFC 9457 for people, `error` for providers, which expect OAuth's form."""
+    if isinstance(error, logout.LogoutRefused):
+        reason, detail = error.reason, str(error)
+    elif isinstance(error, Unreachable):
+        reason, detail = "unreachable", "The issuer's keys could not be fetched to check the token. Send it again."
+    else:
+        reason, detail = "signature", "The token is not signed by the issuer."
+    problem = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": detail, "reason": reason}
+    return JsonResponse(
+        problem | {"error": "invalid_request", "error_description": detail},
+        status=400,
+        content_type="application/problem+json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def ask(request: HttpRequest, next_page: str, *, insist: bool = False) -> str:
+    """The provider's page to go to; the question is remembered in this browser's session."""
+    acr = requirements.configured().acr
+    url, state, pending = client.configured().begin(next_page=next_page, acr=acr, insist=insist)
+    under_way = dict(list(request.session.get(PENDING, {}).items())[1 - AT_ONCE :])
+    request.session[PENDING] = under_way | {state: pending.as_dict()}
+    if not request.user.is_authenticated:
+        request.session.set_expiry(client.PATIENCE)
+    return url
 
 
 def expected(request: HttpRequest) -> tuple[dict[str, str], client.Pending]:

@@ -40,6 +40,13 @@ OIDC = {
     "scope": env.str("VISA_OIDC_SCOPE", default="openid email profile aarc"),
     "title": env.str("VISA_OIDC_TITLE", default="MyAccessID"),
 }
+# Who may sign in, and how. Empty: no such condition. The page for each refusal says which one it was.
+OIDC_REQUIRES = {
+    "acr": env.str("VISA_OIDC_REQUIRED_ACR", default="").split(),
+    "assurance": env.str("VISA_OIDC_REQUIRED_ASSURANCE", default="").split(),
+    "allowed": env.str("VISA_OIDC_ALLOWED_SUBS", default="").split(),
+    "refused": env.str("VISA_OIDC_REFUSED_SUBS", default="").split(),
+}
 
 INSTALLED_APPS = [
     "django.contrib.contenttypes",

@@ -1,5 +1,6 @@
 from .audit import AuditEvent
 from .beamtime import Experiment, Instrument, Participation, Proposal
+from .logins import Login, SpentLogout
 from .people import RoleGrant, User
 from .tokens import ApiToken
 
@@ -8,8 +9,10 @@ __all__ = [
     "AuditEvent",
     "Experiment",
     "Instrument",
+    "Login",
     "Participation",
     "Proposal",
     "RoleGrant",
+    "SpentLogout",
     "User",
 ]

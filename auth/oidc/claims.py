@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 MFA = "https://refeds.org/profile/mfa"
 ASSURANCE = "https://refeds.org/assurance"
@@ -49,6 +49,8 @@ class Identity:
     entitlements: tuple[str, ...] = ()
     assurance: tuple[str, ...] = ()
     acr: str = ""
+    sid: str = ""
+    """The provider's own session, by which it can later say that it ended."""
 
     @property
     def groups(self) -> tuple[Entitlement, ...]:
@@ -80,7 +82,7 @@ def identity(id_token: Mapping[str, Any], userinfo: Mapping[str, Any]) -> Identi
     iss, sub = id_token.get("iss"), id_token.get("sub")
     if not (isinstance(iss, str) and iss and isinstance(sub, str) and sub.strip()):
         raise ClaimsRefused("the ID token names nobody")
-    if len(iss) > 255 or len(sub) > 255 or _has_controls(iss + sub):
+    if not (is_identifier(iss) and is_identifier(sub)):
         raise ClaimsRefused("the ID token's subject is no identifier")
     if userinfo.get("sub") != sub:
         raise ClaimsRefused("userinfo is about somebody else than the ID token")
@@ -101,6 +103,7 @@ def identity(id_token: Mapping[str, Any], userinfo: Mapping[str, Any]) -> Identi
         entitlements=many(claims, "eduperson_entitlement", "entitlements", "eduPersonEntitlement"),
         assurance=many(claims, "eduperson_assurance", "eduPersonAssurance"),
         acr="" if acr in NO_ACR else acr,
+        sid=sid if (sid := id_token.get("sid")) and is_identifier(sid) else "",
     )
 
 
@@ -117,6 +120,11 @@ def parse_entitlement(value: str) -> Entitlement | None:
     else:
         groups.append(last)
     return Entitlement(namespace, tuple(groups), role, authority) if all(groups) else None
+
+
+def is_identifier(value: Any) -> TypeGuard[str]:
+    """Text that can be kept and compared as it is."""
+    return isinstance(value, str) and 0 < len(value) <= 255 and not _has_controls(value)
 
 
 def one(claims: Mapping[str, Any], *names: str) -> str:

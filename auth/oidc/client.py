@@ -6,7 +6,7 @@ remembered; `Client.finish` turns the answer into an Identity or raises one of e
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -52,6 +52,8 @@ class Pending:
     verifier: str
     next: str
     begun: float
+    insisted: bool = False
+    """The person was asked to log in again, because the first login was not strong enough."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,16 +68,21 @@ class Client:
         self.registration = registration
         self.provider = Provider(registration.issuer)
 
-    def begin(self, *, next_page: str) -> tuple[str, str, Pending]:
-        """The provider's page to send the browser to, the state, and what to remember under that state."""
+    def begin(self, *, next_page: str, acr: Sequence[str] = (), insist: bool = False) -> tuple[str, str, Pending]:
+        """The provider's page to send the browser to, the state, and what to remember under that state.
+
+        `acr`: the kinds of login to wish for. `insist`: the person is to log in there again, come what may.
+        """
         metadata = self.provider.metadata()
-        pending = Pending(secrets.token_urlsafe(32), secrets.token_urlsafe(48), next_page, time.time())
+        pending = Pending(secrets.token_urlsafe(32), secrets.token_urlsafe(48), next_page, time.time(), insist)
+        wishes = ({"acr_values": " ".join(acr)} if acr else {}) | ({"prompt": "login"} if insist else {})
         with self._session() as session:
             url, state = session.create_authorization_url(
                 metadata.authorization_endpoint,
                 state=secrets.token_urlsafe(32),
                 nonce=pending.nonce,
                 code_verifier=pending.verifier,
+                **wishes,
             )
         return url, state, pending
 

@@ -5,6 +5,9 @@
      ├── Denied          the provider, or the person there, said no
      ├── Stale           an answer to a question that this browser did not ask, or asked too long ago
      ├── Untrusted       the answer does not hold: signature, issuer, audience, nonce, subject, time
+     ├── NotAdmitted     a good answer about somebody whom the configuration does not let in
+     ├── WeakLogin       a good answer, but the login was not of the required kind
+     ├── LowAssurance    a good answer, but the home organisation is not sure enough of who they are
      └── Blocked         a good answer about somebody who may not come in
 
 `str()` is for the log and the audit trail and never holds a secret; the page shows the sentences of the class.
@@ -59,6 +62,30 @@ class Untrusted(SignInFailed):
     happened = "The answer that came back about you did not pass our checks, so we threw it away."
     means = "You are not signed in. This protects you and your data."
     advice = "Try once more. If it happens again, tell the helpdesk before you do anything else."
+
+
+class NotAdmitted(SignInFailed):
+    status = 403
+    title = "This identity cannot be used here"
+    happened = "We know who vouches for you, but this portal does not accept this identity."
+    means = "You are not signed in. Nothing else has changed."
+    advice = "Sign in with another of your identities, or ask the helpdesk which ones are accepted."
+
+
+class WeakLogin(SignInFailed):
+    status = 403
+    title = "A second factor is needed"
+    happened = "This portal asks for a login with a second factor, and your organisation's login did not confirm one."
+    means = "You are not signed in. We asked your organisation twice."
+    advice = "Set up a second factor (an app or a security key) with your organisation, then try again."
+
+
+class LowAssurance(SignInFailed):
+    status = 403
+    title = "Your organisation has not confirmed who you are"
+    happened = "This portal asks for a verified identity, and your organisation did not say that yours is."
+    means = "You are not signed in. Trying again will not help until your organisation confirms your identity."
+    advice = "Ask your organisation to verify your identity, or sign in with another of your accounts."
 
 
 class Blocked(SignInFailed):

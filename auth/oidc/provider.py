@@ -59,10 +59,10 @@ class Provider:
                 self._metadata_until = time.monotonic() + KEPT
             return self._metadata
 
-    def verify(self, token: Any) -> Token:
+    def verify(self, token: Any, what: str = "ID token") -> Token:
         """The parts of a JWT whose signature is the provider's; its claims are yet to be checked."""
         if not isinstance(token, str):
-            raise Untrusted("there is no ID token")
+            raise Untrusted(f"there is no {what}")
         algorithms = self.metadata().algorithms
         keys, fetched = self._key_set(since=None)
         try:
@@ -70,8 +70,8 @@ class Provider:
                 return decode_jwt(token, keys, algorithms)
             except InvalidKeyIdError:  # it changed its keys, perhaps
                 return decode_jwt(token, self._key_set(since=fetched)[0], algorithms)
-        except (JoseError, ValueError) as error:
-            raise Untrusted(f"ID token: {type(error).__name__}") from error
+        except (JoseError, ValueError, TypeError, RecursionError) as error:  # parts of odd types, or nested too deeply
+            raise Untrusted(f"{what}: {type(error).__name__}") from error
 
     def _discover(self) -> Metadata:
         require_safe(self.issuer)

@@ -10,8 +10,9 @@ from django.http import HttpRequest
 from auth import audit, bus
 from auth.access import Actor
 from auth.digests import session_digest
-from auth.models import User
+from auth.models import Login, User
 
+from . import requirements
 from .accounts import account_for
 from .claims import Identity
 from .errors import Blocked, SignInFailed
@@ -20,15 +21,23 @@ KEPT_CLAIMS = "identity"
 
 
 def sign_in(request: HttpRequest, identity: Identity) -> User:
-    """Begin a session under a new key for whoever this is. Blocked when they may not have one."""
+    """Begin a session under a new key for whoever this is. A SignInFailed says why they may not have one."""
+    known = User.objects.filter(iss=identity.iss, sub=identity.sub).first()
+    requirements.configured().check(identity, user=known)
     replaced = session_digest(request.session.session_key) if request.user.is_authenticated else ""
     with transaction.atomic():
         user, new = account_for(identity)
         if not user.is_active:
             raise Blocked(f"user {user.pk} is blocked", user=user)
         login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+        if replaced and session_digest(request.session.session_key) == replaced:
+            request.session.cycle_key()  # the same person again, for whom login() keeps the key
         request.session.set_expiry(None)
         request.session[KEPT_CLAIMS] = identity.snapshot()
+        request.session.save()
+        Login.objects.create(
+            session_id=str(request.session.session_key), user=user, iss=identity.iss, sub=identity.sub, sid=identity.sid
+        )
         if replaced:
             bus.announce("close", session=replaced, reason="signed in anew")
         audit.record(

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -17,15 +16,19 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
+import psycopg
 import pytest
 from django.conf import settings as django_settings
+from django.db import connection
 from joserfc.jwk import RSAKey
 
 from auth.oidc import client as oidc_client
 from auth.oidc.demo_provider.people import Person, read
 from visa.demo import PEOPLE
 
-SECRET = "a secret of the tests"
+from .browser import Browser
+from .independent import SECRET, Independent, Visitor, independent_process
+
 Fault = Callable[[bytes], bytes]
 
 
@@ -141,40 +144,6 @@ def portal(live_server: Any, wire: Wire, provider: str, settings: Any, transacti
     oidc_client._client.cache_clear()
 
 
-@dataclass
-class Browser:
-    portal: str
-    http: httpx2.Client
-
-    def start(self, next_page: str = "") -> str:
-        """The provider's page that the portal sends to."""
-        answer = self.http.get(f"{self.portal}/sign-in/start/", params={"next": next_page} if next_page else {})
-        assert answer.status_code == 302, answer.text
-        return str(answer.headers["location"])
-
-    def choose(self, page: str, person: Person | None) -> str:
-        """Press somebody's button on the provider's page, or Cancel; the address of the callback."""
-        answer = self.http.get(page)
-        handle = re.search(r'name="request" value="([^"]+)"', answer.text)
-        assert handle, answer.text
-        form = {"request": handle[1]} | ({"sub": person.sub} if person else {})
-        answer = self.http.post(f"{urlsplit(page).scheme}://{urlsplit(page).netloc}/authorize/decide", data=form)
-        assert answer.status_code == 303, answer.text
-        return str(answer.headers["location"])
-
-    def sign_in(self, person: Person | None, next_page: str = "") -> httpx2.Response:
-        return self.http.get(self.choose(self.start(next_page), person))
-
-    @property
-    def session(self) -> str | None:
-        return self.http.cookies.get("visa_session")
-
-    @property
-    def is_signed_in(self) -> bool:
-        """Whoever is signed in is sent on by the sign-in page."""
-        return self.http.get(f"{self.portal}/sign-in/").status_code == 302
-
-
 @pytest.fixture
 def browser(portal: str) -> Iterator[Browser]:
     with httpx2.Client() as http:
@@ -190,6 +159,49 @@ def stranger(portal: str) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def people() -> dict[str, Person]:
     return {person.name.split()[0]: person for person in read(PEOPLE)}
+
+
+@pytest.fixture(scope="session")
+def independent(live_server: Any) -> Iterator[Independent]:
+    with independent_process(live_server.url) as provider:
+        yield provider
+
+
+@pytest.fixture
+def algorithm() -> str:
+    """Of the provider's signatures; tests that care about it parametrize it."""
+    return "ES256"
+
+
+@pytest.fixture
+def visitor(
+    live_server: Any, independent: Independent, algorithm: str, settings: Any, transactional_db: None
+) -> Iterator[Visitor]:
+    """A browser at a portal that trusts the independent provider."""
+    settings.PORTAL_URL = live_server.url
+    settings.OIDC = {
+        "issuer": independent.url,
+        "client_id": f"portal-{algorithm}",
+        "client_secret": SECRET,
+        "scope": "openid email profile aarc",
+        "title": "MyAccessID",
+    }
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+    oidc_client._client.cache_clear()
+    with httpx2.Client() as http:
+        yield Visitor(live_server.url, http)
+    oidc_client._client.cache_clear()
+
+
+@pytest.fixture
+def heard() -> Iterator[Any]:
+    """Everything announced on the bus since the test began."""
+    connection.ensure_connection()
+    with psycopg.connect(connection.connection.info.dsn, autocommit=True) as conn:
+        conn.execute("LISTEN visa")
+        yield lambda: [json.loads(n.payload) for n in conn.notifies(timeout=1, stop_after=1)]
 
 
 def query(url: str) -> dict[str, str]:

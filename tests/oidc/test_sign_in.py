@@ -1,17 +1,12 @@
 """Signing in and out, over HTTP, with a portal and a provider that are both real."""
 
-import json
-import secrets
 import time
-from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
-import psycopg
 import pytest
 from django.contrib.sessions.models import Session
-from django.db import connection
 
 from auth.models import AuditEvent, User
 from auth.oidc.demo_provider.people import Person
@@ -143,15 +138,6 @@ def test_the_sign_in_page_has_one_button_and_keeps_where_one_wanted_to_go(browse
     assert "style=" not in page.text
 
 
-@pytest.fixture
-def heard() -> Iterator[Any]:
-    """Everything announced on the bus since the test began."""
-    connection.ensure_connection()
-    with psycopg.connect(connection.connection.info.dsn, autocommit=True) as conn:
-        conn.execute("LISTEN visa")
-        yield lambda: [json.loads(n.payload) for n in conn.notifies(timeout=1, stop_after=1)]
-
-
 def test_signing_out_ends_the_session_and_closes_what_it_opened(
     browser: Browser, people: dict[str, Person], wire: Wire, heard: Any
 ) -> None:
@@ -161,7 +147,7 @@ def test_signing_out_ends_the_session_and_closes_what_it_opened(
     browser.http.get(f"{browser.portal}/sign-in/")
     assert browser.http.get(f"{browser.portal}/sign-out/").status_code == 405
     assert browser.is_signed_in
-    answer = sign_out(browser)
+    answer = browser.leave()
     assert answer.headers["location"].startswith(f"{wire.url}/end-session?")
     assert not Session.objects.filter(session_key=key).exists()
     assert not browser.is_signed_in
@@ -184,7 +170,7 @@ def test_signing_out_works_while_the_provider_is_down(browser: Browser, people: 
     browser.sign_in(people["Alice"])
     client._client.cache_clear()
     wire.cut = True
-    assert sign_out(browser).headers["location"] == "/sign-in/"
+    assert browser.leave().headers["location"] == "/sign-in/"
     assert not browser.is_signed_in
 
 
@@ -222,14 +208,3 @@ def test_an_answer_that_comes_after_a_quarter_of_an_hour_is_refused(
         answer = browser.http.get(callback)
     assert answer.status_code == 400
     assert not browser.is_signed_in
-
-
-def sign_out(browser: Browser) -> Any:
-    """As the page's form does it. Django takes any token of 32 letters that cookie and form agree on."""
-    token = secrets.token_hex(16)
-    browser.http.cookies.delete("visa_csrf") if "visa_csrf" in browser.http.cookies else None
-    return browser.http.post(
-        f"{browser.portal}/sign-out/",
-        data={"csrfmiddlewaretoken": token},
-        headers={"Cookie": f"visa_csrf={token}; visa_session={browser.session}"},
-    )
