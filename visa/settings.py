@@ -48,6 +48,18 @@ OIDC_REQUIRES = {
     "refused": env.str("VISA_OIDC_REFUSED_SUBS", default="").split(),
 }
 
+# The portal's own accounts at the facility's catalogues; everything else about them is in a file of theirs.
+CATALOGUE_ACCOUNTS = {
+    "icat": {
+        "username": env.str("VISA_ICAT_USERNAME", default=""),
+        "password": env.str("VISA_ICAT_PASSWORD", default=""),
+    },
+    "scicat": {
+        "username": env.str("VISA_SCICAT_USERNAME", default=""),
+        "password": env.str("VISA_SCICAT_PASSWORD", default=""),
+    },
+}
+
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",  # only for the interfaces that DRF and channels expect
