@@ -4,6 +4,7 @@ Written from the published contracts: the OpenAPI description of ICAT+ and SciCa
 as the services give them; a test changes `rows` between or during reads.
 """
 
+import abc
 import json
 import re
 import secrets
@@ -35,7 +36,7 @@ def said(value: Any, status: int = 200) -> Answer:
     return Answer(status, json.dumps(value).encode())
 
 
-class Service:
+class Service(abc.ABC):
     """One of the two: what they share. `base` is its address; `sessions` those that hold now."""
 
     prefix = ""
@@ -96,8 +97,8 @@ class Service:
         self._server.shutdown()
         self._server.server_close()
 
-    def answer(self, method: str, path: str, query: dict[str, str], body: Any, bearer: str) -> Answer:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any, bearer: str) -> Answer: ...
 
     def begin(self) -> str:
         self.logins += 1
