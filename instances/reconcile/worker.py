@@ -7,7 +7,7 @@ and nobody changed the wish meanwhile. A worker may die at any line: the next on
 import logging
 import random
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -53,19 +53,19 @@ def _step(instance: Instance) -> timedelta | None:
     provider = provider_for(instance.cloud)
     try:
         observed = provider.observe(instance.key)
-        step = plan(_wish(instance), observed, waited=timezone.now() - _since(instance))
+        step = plan(_wish(instance), observed, waited=timezone.now() - instance.state_since)
         if step.act is Act.NOTHING:
             return _commit(instance, observed, step)
         _show(instance, step)
-        after = _perform(provider, instance, step)
+        observed = _perform(provider, instance, step) or observed
+        if step.settle:
+            return _commit(instance, observed, step)
+        _note(instance, observed)
+        return step.again
     except ProviderError as error:
         return _failed(instance, error)
     except StaleInstance:
         return timedelta()
-    _note(instance, after or observed)
-    if step.settle:
-        return _commit(instance, after or observed, step)
-    return step.again
 
 
 def _wish(instance: Instance) -> Wish:
@@ -76,10 +76,6 @@ def _wish(instance: Instance) -> Wish:
         seen_generation=instance.observed_generation,
         apps=frozenset(instance.environment.apps),
     )
-
-
-def _since(instance: Instance) -> datetime:
-    return instance.state_since
 
 
 def _show(instance: Instance, step: Step) -> None:

@@ -13,6 +13,7 @@ from instances.errors import ProviderError
 from instances.models import Cloud, Instance
 from instances.providers.base import Capacity, Endpoint, Observed, Provider, Report, Spec
 from instances.reconcile import leases, sweep, watch, worker
+from instances.reconcile.plan import PATIENCE
 from instances.services.delete import delete
 from instances.services.launch import launch
 from instances.services.stop import stop
@@ -196,6 +197,20 @@ def test_a_stop_during_a_launch_wins_over_the_launch(cloud: ScriptedCloud, asked
     worker.reconcile(asked.pk)
     assert state(asked) == (State.STOPPED, Desired.STOPPED)
     assert cloud.rows[asked.key].phase is Phase.STOPPED
+
+
+def test_a_delete_while_a_launch_is_given_up_wins(cloud: ScriptedCloud, asked: Instance) -> None:
+    cloud.rows[asked.key] = Observed(Phase.STARTING, 1)
+    long_ago = timezone.now() - 2 * PATIENCE
+    Instance.objects.filter(pk=asked.pk).update(state=State.STARTING, state_since=long_ago)
+
+    def delete_meanwhile(call: str) -> None:
+        if call == "stop":
+            delete(asked.pk, acting_user=asked.owner)
+
+    cloud.after = delete_meanwhile
+    worker.reconcile(asked.pk)
+    assert state(asked) == (State.DELETED, Desired.DELETED)
 
 
 def test_many_workers_make_one_instance_once(cloud: ScriptedCloud, asked: Instance) -> None:
