@@ -81,4 +81,7 @@ class Supervisor:
                 start_new_session=True,
             )
         child.started = time.monotonic()
-        (self.logs / f"{child.name}.pid").write_text(str(child.process.pid))
+        # Whoever reads it meets the old number or the new one, never a file that is being written.
+        half = self.logs / f"{child.name}.pid.new"
+        half.write_text(str(child.process.pid))
+        half.replace(self.logs / f"{child.name}.pid")
