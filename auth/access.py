@@ -11,6 +11,7 @@ class Role(StrEnum):
     ADMINISTRATOR = "administrator"
     IT_SUPPORT = "it_support"
     INSTRUMENT_SCIENTIST = "instrument_scientist"
+    LOCAL_CONTACT = "local_contact"
     INSTRUMENT_CONTROL = "instrument_control"
     AUDITOR = "auditor"
 
@@ -28,6 +29,15 @@ class Actor:
     roles: frozenset[Role] = frozenset()
     instruments: frozenset[int] = field(default=frozenset())
     """The instruments of an instrument scientist."""
+    experiments: frozenset[int] = field(default=frozenset())
+    """The experiments whose local contact they were made by name; the catalogue's own are participations."""
+    linked: frozenset[int] = field(default=frozenset())
+    """The accounts of their other identities."""
+
+    @property
+    def accounts(self) -> frozenset[int]:
+        """Every account that is this person's: what one of them owns or takes part in, all of them do."""
+        return self.linked | {self.user_id}
 
     def has(self, *roles: Role) -> bool:
         return not self.roles.isdisjoint(roles)

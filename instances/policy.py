@@ -53,7 +53,7 @@ def may(actor: Actor, action: Action, instance: InstanceFacts) -> Decision:
     """Owner, staff, auditor, nobody else. A deleted instance can only be seen."""
     if instance.state is State.DELETED and action is not Action.SEE:
         return deny("This instance has been deleted.")
-    if actor.user_id == instance.owner_id:
+    if instance.owner_id in actor.accounts:
         if actor.has(Role.AUDITOR) and action is not Action.SEE:
             return deny("An auditor sees everything and can change nothing.")
         return allow("you are its owner")

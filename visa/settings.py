@@ -8,6 +8,16 @@ env = environ.Env()
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(env.str("VISA_DATA", default=str(ROOT / "var"))).resolve()
 
+
+def id_range(name: str, default: str) -> range:
+    """`first-last`, both included."""
+    first, _, last = env.str(name, default=default).partition("-")
+    found = range(int(first), int(last) + 1)
+    if not 1000 <= found.start < found.stop <= 2**32 - 2:
+        raise ValueError(f"{name} must be first-last, between 1000 and {2**32 - 3}")
+    return found
+
+
 SECRET_KEY = env.str("VISA_SECRET_KEY", default="") or "only-for-commands-that-serve-nothing"
 DEBUG = env.bool("VISA_DEBUG", default=False)
 
@@ -31,6 +41,10 @@ FACILITY = {
 }
 DATA_ROOT = Path(env.str("VISA_DATA_ROOT", default=str(DATA / "facility"))).resolve()  # holds visitor/<proposal>/…
 DATA_TARGET = env.str("VISA_DATA_TARGET", default="/data")  # where instances see it
+
+# Unix ids that the portal gives by itself, where claims and catalogues say none. Never reuse a range elsewhere.
+LOCAL_UIDS = id_range("VISA_LOCAL_UIDS", "20000-59999")
+LOCAL_GIDS = id_range("VISA_LOCAL_GIDS", "100000-499999")
 
 # Sign-in. `OIDC_TITLE` is the word on the button.
 OIDC = {

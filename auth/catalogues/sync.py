@@ -209,7 +209,12 @@ def _write_links(diff: Diff, origin: str) -> None:
     new = []
     for change in diff.of("participation", "add", "remove"):
         person, part, experiment = change.key
-        link = {"user_id": users[person], "part": Part(part), "experiment_id": experiments[experiment]}
+        link = {
+            "user_id": users[person],
+            "part": Part(part),
+            "experiment_id": experiments[experiment],
+            "source": origin,
+        }
         if change.after is None:
             models.Participation.objects.filter(**link).delete()
         else:

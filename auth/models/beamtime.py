@@ -1,20 +1,19 @@
 """What the facility's catalogue says: instruments, proposals, experiments and who took part."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.utils import timezone
 
+from auth import unix
 from auth.data import ExperimentFacts, Part
-
-FIRST_GID = 100_000
-"""Unix group of a proposal: this plus the row's id."""
 
 
 class Instrument(models.Model):
     code = models.SlugField(max_length=32, unique=True)
     name = models.CharField(max_length=200)
+    source = models.CharField(max_length=64, blank=True, help_text="The catalogue that it came from.")
     folder = models.CharField(
         max_length=200,
         default="visitor/{proposal}/{instrument}/{date}",
@@ -32,13 +31,16 @@ class Proposal(models.Model):
     proprietary = models.BooleanField(default=False)
     released = models.DateField(null=True, blank=True, help_text="From this day the data is public; empty: never.")
     doi = models.CharField(max_length=120, blank=True)
+    gid = models.PositiveBigIntegerField(unique=True, editable=False, help_text="The Unix group of its data.")
+    source = models.CharField(max_length=64, blank=True, help_text="The catalogue that it came from.")
 
     def __str__(self) -> str:
         return self.code.upper()
 
-    @property
-    def gid(self) -> int:
-        return FIRST_GID + self.pk
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.gid is None:
+            self.gid = unix.free_gids(1)[0]
+        super().save(*args, **kwargs)
 
 
 class Experiment(models.Model):
@@ -46,6 +48,7 @@ class Experiment(models.Model):
     proposal = models.ForeignKey(Proposal, models.PROTECT, related_name="experiments")
     instrument = models.ForeignKey(Instrument, models.PROTECT, related_name="experiments")
     title = models.CharField(max_length=300)
+    source = models.CharField(max_length=64, blank=True, help_text="The catalogue that it came from.")
     start = models.DateTimeField()
     end = models.DateTimeField()
 
@@ -87,10 +90,13 @@ class Participation(models.Model):
     user = models.ForeignKey("User", models.CASCADE, related_name="participations")
     experiment = models.ForeignKey(Experiment, models.CASCADE, related_name="participations")
     part = models.CharField(max_length=32, choices=[(part.value, part.label) for part in Part])
+    source = models.CharField(
+        max_length=64, blank=True, help_text="The catalogue that says so; each speaks for itself."
+    )
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["user", "experiment", "part"], name="participation_once")
+            models.UniqueConstraint(fields=["user", "experiment", "part", "source"], name="participation_once")
         ]
 
     def __str__(self) -> str:

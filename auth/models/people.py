@@ -1,17 +1,15 @@
 """People, keyed by (iss, sub) and by nothing else, and the roles they were given."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from auth import unix
 from auth.access import Actor, Role
-
-FIRST_UID = 20_000
-"""Unix uids are this plus the row's id: no two people share one, and none belongs to the machine."""
 
 
 class UserManager(BaseUserManager["User"]):
@@ -20,11 +18,19 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser):
-    """Somebody whom an identity provider vouches for. There are no passwords here."""
+    """An identity that a provider vouches for, and the account that came with it. There are no passwords here.
+
+    Somebody with several identities has a row for each. `linked_to` says which of them is their account: nothing
+    moves when identities are linked, so nothing is lost when they are unlinked.
+    """
 
     iss = models.CharField(max_length=255)
     sub = models.CharField(max_length=255)
+    linked_to = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="others", help_text="Signing in opens that account."
+    )
     username = models.CharField(max_length=32, unique=True, help_text="Unix login inside instances; never a key.")
+    uid = models.PositiveBigIntegerField(unique=True, editable=False, help_text="Unix uid inside instances.")
     name = models.CharField(max_length=200)
     email = models.EmailField(blank=True)
     affiliation = models.CharField(max_length=200, blank=True)
@@ -42,9 +48,10 @@ class User(AbstractBaseUser):
     def __str__(self) -> str:
         return self.name
 
-    @property
-    def uid(self) -> int:
-        return FIRST_UID + self.pk
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.uid is None:
+            self.uid = unix.free_uids(1)[0]
+        super().save(*args, **kwargs)
 
     @property
     def initials(self) -> str:
@@ -52,13 +59,21 @@ class User(AbstractBaseUser):
         return "".join(word[0] for word in (words[:1] + words[-1:] if len(words) > 1 else words)).upper()
 
     def as_actor(self, *, at: datetime | None = None) -> Actor:
-        """This person with the roles that hold now. One query."""
-        held = list(self.role_grants.in_force(at or timezone.now()).values_list("role", "instrument_id"))
+        """This person, through whichever identity, with the roles that hold now. Two queries."""
+        person = self.linked_to_id or self.pk
+        accounts = set(User.objects.filter(Q(pk=person) | Q(linked_to=person)).values_list("pk", flat=True))
+        held = list(
+            RoleGrant.objects.in_force(at or timezone.now())
+            .filter(user__in=accounts)
+            .values_list("role", "instrument_id", "experiment_id")
+        )
         return Actor(
             user_id=self.pk,
             name=self.name,
-            roles=frozenset(Role(role) for role, _ in held),
-            instruments=frozenset(i for role, i in held if role == Role.INSTRUMENT_SCIENTIST and i is not None),
+            roles=frozenset(Role(role) for role, _, _ in held),
+            instruments=frozenset(i for role, i, _ in held if role == Role.INSTRUMENT_SCIENTIST and i is not None),
+            experiments=frozenset(e for role, _, e in held if role == Role.LOCAL_CONTACT and e is not None),
+            linked=frozenset(accounts - {self.pk}),
         )
 
 
@@ -71,18 +86,27 @@ class RoleGrant(models.Model):
     user = models.ForeignKey(User, models.CASCADE, related_name="role_grants")
     role = models.CharField(max_length=32, choices=[(role.value, role.label) for role in Role])
     instrument = models.ForeignKey("Instrument", models.CASCADE, null=True, blank=True)
+    experiment = models.ForeignKey("Experiment", models.CASCADE, null=True, blank=True, related_name="role_grants")
     because = models.CharField(max_length=200)
-    source = models.CharField(max_length=64, help_text="The catalogue, the claim or the person that gave it.")
+    source = models.CharField(
+        max_length=64, help_text="catalogue:<name>, claim:<issuer's host> or person:<id>: what gave it, and may end it."
+    )
     since = models.DateTimeField(default=timezone.now)
     until = models.DateTimeField(null=True, blank=True)
+    ended = models.DateTimeField(null=True, blank=True, help_text="When the portal acted upon its end.")
 
     objects = RoleGrantQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["user", "role", "instrument", "source"], name="role_once_per_source", nulls_distinct=False
+                fields=["user", "role", "instrument", "experiment", "source"],
+                name="role_once_per_source",
+                nulls_distinct=False,
             )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["until"], name="role_to_end", condition=Q(ended=None, until__isnull=False))
         ]
 
     def __str__(self) -> str:

@@ -17,7 +17,8 @@ def known_to(actor: Actor, *, at: datetime | None = None) -> QuerySet[Experiment
     today = (at or timezone.now()).date()
     return (
         Experiment.objects.filter(
-            Q(pk__in=Participation.objects.filter(user_id=actor.user_id).values("experiment"))
+            Q(pk__in=Participation.objects.filter(user__in=actor.accounts).values("experiment"))
+            | Q(pk__in=actor.experiments)
             | Q(instrument__in=actor.instruments, proposal__proprietary=False)
             | Q(proposal__released__lte=today, proposal__proprietary=False) & ~Q(proposal__doi="")
         )
@@ -28,7 +29,9 @@ def known_to(actor: Actor, *, at: datetime | None = None) -> QuerySet[Experiment
 
 def takes_part(actor: Actor) -> bool:
     """In any experiment, whenever it was, or as scientist of an instrument."""
-    return bool(actor.instruments) or Participation.objects.filter(user_id=actor.user_id).exists()
+    return (
+        bool(actor.instruments or actor.experiments) or Participation.objects.filter(user__in=actor.accounts).exists()
+    )
 
 
 def my_experiments(*, acting_user: User, search: str = "") -> QuerySet[Experiment]:
@@ -52,11 +55,13 @@ def entitlements_of(
     """For each experiment (with proposal and instrument selected) the folders it gives `actor`. One query."""
     experiments = list(experiments)
     parts: dict[int, set[Part]] = defaultdict(set)
-    held = Participation.objects.filter(user_id=actor.user_id, experiment__in=experiments)
+    held = Participation.objects.filter(user__in=actor.accounts, experiment__in=experiments)
     for experiment_id, part in held.values_list("experiment_id", "part"):
         parts[experiment_id].add(Part(part))
     for experiment in experiments:
         if experiment.instrument_id in actor.instruments:
             parts[experiment.pk].add(Part.INSTRUMENT_SCIENTIST)
+        if experiment.pk in actor.experiments:
+            parts[experiment.pk].add(Part.LOCAL_CONTACT)
     at = at or timezone.now()
     return {e.pk: entitlement(e.facts, parts[e.pk], now=at) for e in experiments}

@@ -15,7 +15,7 @@ def visible_to(actor: Actor) -> QuerySet[Instance]:
     """Every instance, deleted ones included, that `actor` may see."""
     if actor.has(*OVERSEERS, Role.AUDITOR):
         return Instance.objects.all()
-    return Instance.objects.filter(owner_id=actor.user_id)
+    return Instance.objects.filter(owner__in=actor.accounts)
 
 
 def facts(instance: Instance) -> InstanceFacts:

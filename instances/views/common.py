@@ -65,6 +65,6 @@ def context_of(actor: Actor, instance: Instance) -> dict[str, Any]:
     return {
         "instance": instance,
         "may": allowed(actor, instance),
-        "mine": instance.owner_id == actor.user_id,
+        "mine": instance.owner_id in actor.accounts,
         "at": reverse("instances:instance", args=[instance.pk]),
     }

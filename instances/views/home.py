@@ -28,7 +28,7 @@ CARDS, ROWS = 12, 50
 def home(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
     actor = user.as_actor()
-    mine = with_relations(Instance.objects.filter(owner=user).exclude(state=State.DELETED))
+    mine = with_relations(Instance.objects.filter(owner__in=actor.accounts).exclude(state=State.DELETED))
     found = Paginator(mine, CARDS).get_page(request.GET.get("page"))
     context: dict[str, Any] = {
         "found": found,
