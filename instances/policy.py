@@ -26,6 +26,8 @@ class InstanceFacts:
     id: str
     owner_id: int
     state: State
+    withheld: str = ""
+    """Why nobody may look into it now: it still has data to which its owner has no right any longer."""
 
 
 OVERSEERS = (Role.ADMINISTRATOR, Role.IT_SUPPORT)
@@ -53,6 +55,8 @@ def may(actor: Actor, action: Action, instance: InstanceFacts) -> Decision:
     """Owner, staff, auditor, nobody else. A deleted instance can only be seen."""
     if instance.state is State.DELETED and action is not Action.SEE:
         return deny("This instance has been deleted.")
+    if instance.withheld and action in _INSIDE:
+        return deny(instance.withheld)
     if instance.owner_id in actor.accounts:
         if actor.has(Role.AUDITOR) and action is not Action.SEE:
             return deny("An auditor sees everything and can change nothing.")
@@ -65,3 +69,4 @@ def may(actor: Actor, action: Action, instance: InstanceFacts) -> Decision:
 
 
 _OVERSEEN = {Action.SEE, Action.STOP, Action.DELETE}
+_INSIDE = {Action.WATCH, Action.CONTROL}

@@ -19,7 +19,9 @@ def visible_to(actor: Actor) -> QuerySet[Instance]:
 
 
 def facts(instance: Instance) -> InstanceFacts:
-    return InstanceFacts(id=str(instance.pk), owner_id=instance.owner_id, state=State(instance.state))
+    return InstanceFacts(
+        id=str(instance.pk), owner_id=instance.owner_id, state=State(instance.state), withheld=instance.withheld
+    )
 
 
 def find(instance_id: UUID | str, *, actor: Actor, action: Action, lock: bool = False) -> Instance:
