@@ -34,6 +34,9 @@ class Actor:
     linked: frozenset[int] = field(default=frozenset())
     """The accounts of their other identities."""
 
+    active: bool = True
+    """False for somebody who is blocked, through whichever identity: every decision is a denial."""
+
     @property
     def accounts(self) -> frozenset[int]:
         """Every account that is this person's: what one of them owns or takes part in, all of them do."""

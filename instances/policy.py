@@ -19,6 +19,8 @@ class Action(StrEnum):
     DELETE = "delete"
     WATCH = "watch"
     CONTROL = "control"
+    ADMINISTER = "administer"
+    AUDIT = "audit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class InstanceFacts:
 
 
 OVERSEERS = (Role.ADMINISTRATOR, Role.IT_SUPPORT)
+AUDITORS_CHANGE_NOTHING = "An auditor sees everything and can change nothing."
+BLOCKED = "This account is blocked. The helpdesk can tell why."
 
 
 def may_launch(actor: Actor, *, takes_part: bool, refusals: tuple[str, ...] = ()) -> Decision:
@@ -36,7 +40,7 @@ def may_launch(actor: Actor, *, takes_part: bool, refusals: tuple[str, ...] = ()
     were chosen and give no data, each with the reason.
     """
     if actor.has(Role.AUDITOR):
-        return deny("An auditor sees everything and can change nothing.")
+        return deny(AUDITORS_CHANGE_NOTHING)
     if refusals:
         return deny(refusals[0])
     if takes_part:
@@ -49,13 +53,37 @@ def may_launch(actor: Actor, *, takes_part: bool, refusals: tuple[str, ...] = ()
     )
 
 
+def may_administer(actor: Actor) -> Decision:
+    """Change what belongs to the whole portal: people, roles, clouds, environments, settings of others."""
+    if not actor.active:
+        return deny(BLOCKED)
+    if actor.has(Role.AUDITOR):
+        return deny(AUDITORS_CHANGE_NOTHING)
+    if actor.has(Role.ADMINISTRATOR):
+        return allow("you are administrator of this portal")
+    return deny("Only an administrator of this portal may do this.")
+
+
+def may_audit(actor: Actor) -> Decision:
+    """Read the audit trail, and every page of the administration without changing anything there."""
+    if not actor.active:
+        return deny(BLOCKED)
+    if actor.has(Role.AUDITOR):
+        return allow("you audit this portal")
+    if actor.has(Role.ADMINISTRATOR):
+        return allow("you are administrator of this portal")
+    return deny("Only auditors and administrators of this portal may read the audit trail.")
+
+
 def may(actor: Actor, action: Action, instance: InstanceFacts) -> Decision:
     """Owner, staff, auditor, nobody else. A deleted instance can only be seen."""
+    if action in _PORTAL_WIDE:
+        return _PORTAL_WIDE[action](actor)
     if instance.state is State.DELETED and action is not Action.SEE:
         return deny("This instance has been deleted.")
     if instance.owner_id in actor.accounts:
         if actor.has(Role.AUDITOR) and action is not Action.SEE:
-            return deny("An auditor sees everything and can change nothing.")
+            return deny(AUDITORS_CHANGE_NOTHING)
         return allow("you are its owner")
     if action in _OVERSEEN and actor.has(*OVERSEERS):
         return allow("you look after all instances")
@@ -65,3 +93,4 @@ def may(actor: Actor, action: Action, instance: InstanceFacts) -> Decision:
 
 
 _OVERSEEN = {Action.SEE, Action.STOP, Action.DELETE}
+_PORTAL_WIDE = {Action.ADMINISTER: may_administer, Action.AUDIT: may_audit}

@@ -61,7 +61,8 @@ class User(AbstractBaseUser):
     def as_actor(self, *, at: datetime | None = None) -> Actor:
         """This person, through whichever identity, with the roles that hold now. Two queries."""
         person = self.linked_to_id or self.pk
-        accounts = set(User.objects.filter(Q(pk=person) | Q(linked_to=person)).values_list("pk", flat=True))
+        identities = dict(User.objects.filter(Q(pk=person) | Q(linked_to=person)).values_list("pk", "is_active"))
+        accounts = set(identities)
         held = list(
             RoleGrant.objects.in_force(at or timezone.now())
             .filter(user__in=accounts)
@@ -74,6 +75,7 @@ class User(AbstractBaseUser):
             instruments=frozenset(i for role, i, _ in held if role == Role.INSTRUMENT_SCIENTIST and i is not None),
             experiments=frozenset(e for role, _, e in held if role == Role.LOCAL_CONTACT and e is not None),
             linked=frozenset(accounts - {self.pk}),
+            active=all(identities.values()),
         )
 
 

@@ -45,11 +45,11 @@ def test_find_allows_what_may_allows_and_hides_what_may_not_be_seen(
 @pytest.mark.parametrize(
     ("persona", "allowed"),
     [
-        ("ada", set(Action)),
+        ("ada", set(Action) - {Action.ADMINISTER, Action.AUDIT}),
         ("bob", set()),
         ("eve", set()),
-        ("ivy", {Action.SEE, Action.STOP, Action.DELETE}),
-        ("aud", {Action.SEE}),
+        ("ivy", {Action.SEE, Action.STOP, Action.DELETE, Action.ADMINISTER, Action.AUDIT}),
+        ("aud", {Action.SEE, Action.AUDIT}),
         ("sci", set()),
     ],
 )
