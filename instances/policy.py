@@ -195,8 +195,8 @@ _OF_MEMBERS = {
 }
 _REFUSALS = {
     Action.INSPECT: "Notes, data and timeline of an instance are its owner's, and of those who look after the portal.",
-    Action.WATCH: "Only its owner, and whom the owner invites, see the screen. Ask the owner to let you in.",
-    Action.CONTROL: "Only its owner, and whom the owner invites, work in it. Ask the owner to let you in.",
+    Action.WATCH: "This instance belongs to somebody else. Ask its owner to be let in, to see the screen.",
+    Action.CONTROL: "This instance belongs to somebody else. Ask its owner to be let in, to work in it.",
     Action.SHARE: "Whoever shares a desktop shares its owner's rights to the data: only the owner decides that.",
     Action.APPROVE: "Only its owner answers those who ask to be let in.",
     Action.ASK: "The instrument control sees that an instance exists, and is not let into it.",
