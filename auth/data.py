@@ -235,17 +235,18 @@ def _for_part(experiment: ExperimentFacts, held: Held, now: datetime, table: Tab
         refusal = f"You are {you}: its data closed to you on {day(end)}, {_days(row.days_after)} after beam time."
     if refusal:
         return Claim(held, row, refusal)
-    because = f"you are {you}{_origin(held)}"
     until = earliest(held.until, end)
+    because = f"you are {you}{_origin(held, until)}"
     modes = ((folder, row.mode(kind)) for folder, kind in table.layout_of(experiment.instrument))
     grants = tuple(_grant(experiment, folder, mode, because, until) for folder, mode in modes if mode)
     return Claim(held, row, because if grants else f"You are {you}, and no folder there is for you.", grants)
 
 
-def _origin(held: Held) -> str:
+def _origin(held: Held, until: datetime | None) -> str:
+    """Who says so, until when and through which identity."""
     said = f", {held.source}" if held.source else ""
-    if held.until:
-        said += f"{'' if said else ','} until {day(held.until)}"
+    if until:
+        said += f"{' ' if said and until == held.until else ', '}until {day(until)}"
     return said + (f", through {held.through}" if held.through else "")
 
 

@@ -105,7 +105,7 @@ def about_launch(person: User, experiments: Iterable[Experiment], *, at: datetim
     entitlements = entitlements_of(actor, chosen, at=now)
     refusals = tuple(entitled.because for entitled in entitlements.values() if not entitled)
     part = takes_part(actor)
-    lines = ["They take part in some experiment here." if part else "They take part in no experiment here."]
+    lines = ["Takes part in some experiment here." if part else "Takes part in no experiment here."]
     lines += [f"{experiment.proposal}: {entitlements[experiment.pk].because}" for experiment in chosen]
     return Explanation(
         f"May {person.name} launch an instance for {', '.join(str(e.proposal) for e in chosen) or 'nobody’s data'}?",
@@ -207,7 +207,7 @@ def _parts(entitled: Entitlement) -> tuple[str, ...]:
             text += f", {held.source}" if held.source else ""
             text += f", through {held.through}" if held.through else ""
             lines.append(f"{text}, until {day(held.until)}." if held.until else f"{text}, without end.")
-    return tuple(lines) or ("None: they are not on its team.",)
+    return tuple(lines) or ("None: not on its team.",)
 
 
 def _experiment(experiment: Experiment, now: datetime) -> tuple[str, ...]:
