@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.core import checks
 
 
 class AuthConfig(AppConfig):
@@ -6,3 +7,8 @@ class AuthConfig(AppConfig):
     label = "visa_auth"  # "auth" is Django's own
     default_auto_field = "django.db.models.BigAutoField"
     verbose_name = "People, roles and beam time"
+
+    def ready(self) -> None:
+        from auth import permissions
+
+        checks.register(permissions.check)

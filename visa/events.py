@@ -15,8 +15,9 @@ from auth.access import Role
 from auth.digests import session_digest
 from auth.models import User
 from instances.policy import OVERSEERS
+from instances.services.visibility import visible_to
 
-STAFF = "staff"
+STAFF, SUPPORT = "staff", "support"
 SIGNED_OUT = 4001
 
 
@@ -29,8 +30,7 @@ class Events(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         self.names = [f"user-{user.pk}"]
         if key := self.scope["session"].session_key:
             self.names.append(f"session-{session_digest(key)}")
-        if await database_sync_to_async(_is_staff)(user):
-            self.names.append(STAFF)
+        self.names += await database_sync_to_async(_groups)(user)
         for name in self.names:
             await self.channel_layer.group_add(name, self.channel_name)
         await self.accept()
@@ -46,12 +46,27 @@ class Events(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
     async def told(self, event: dict[str, Any]) -> None:
         await self.send_json(event["message"])
 
+    async def told_if_seen(self, event: dict[str, Any]) -> None:
+        """What somebody sees because of an instrument or an experiment changes with the day: it is asked each time."""
+        if await database_sync_to_async(_sees)(self.scope["user"], event["message"]["instance"]):
+            await self.send_json(event["message"])
+
     async def ended(self, event: dict[str, Any]) -> None:
         await self.close(SIGNED_OUT)
 
 
-def _is_staff(user: User) -> bool:
-    return user.as_actor().has(*OVERSEERS, Role.AUDITOR)
+def _groups(user: User) -> list[str]:
+    """Whose instances they hear of, beside what is said to them alone."""
+    actor = user.as_actor()
+    if actor.has(*OVERSEERS, Role.AUDITOR):
+        return [STAFF]
+    looks_after = [SUPPORT] if actor.instruments or actor.supports or actor.controls else []
+    return [f"owner-{account}" for account in actor.accounts] + looks_after
+
+
+def _sees(user: User, instance: str) -> bool:
+    actor = user.as_actor()
+    return visible_to(actor).filter(pk=instance).exclude(owner__in=actor.accounts).exists()
 
 
 async def fan_out() -> None:
@@ -61,14 +76,15 @@ async def fan_out() -> None:
         kind, told = "told", message
         match message:
             case {"topic": "instance", "owner": owner}:
-                names = [f"user-{owner}", STAFF]
+                names = [f"owner-{owner}", STAFF]
                 told = {key: message[key] for key in ("topic", "instance", "state")}
+                await layer.group_send(SUPPORT, {"type": "told_if_seen", "message": told})
             case {"topic": "close", "session": session}:
                 kind, names = "ended", [f"session-{session}"]
             case {"topic": "close", "user": user}:
                 kind, names = "ended", [f"user-{user}"]
             case {"topic": "resync"}:
-                names = [name for name in layer.groups if name.startswith(("user-", STAFF))]
+                names = [name for name in layer.groups if name.startswith("user-")]
             case _:
                 continue
         for name in names:

@@ -18,7 +18,7 @@ from instances.errors import Denied, NotFound
 from instances.models import Instance
 from instances.policy import Action, may
 from instances.services import rights
-from instances.services.visibility import facts
+from instances.services.visibility import experiments_shown, facts
 from instances.states import State
 
 P = ParamSpec("P")
@@ -60,6 +60,8 @@ def allowed(actor: Actor, instance: Instance) -> dict[str, bool]:
         "restart": (Action.START, state is State.READY),
         "delete": (Action.DELETE, state not in {State.DELETING, State.DELETED}),
         "describe": (Action.RENAME, state is not State.DELETED),
+        "watch": (Action.WATCH, True),
+        "inspect": (Action.INSPECT, True),
     }
     return {name: sensible and bool(may(actor, action, subject)) for name, (action, sensible) in fits.items()}
 
@@ -75,10 +77,12 @@ def ending(instance: Instance, *, within: timedelta = rights.WARNING) -> dict[st
 
 def context_of(actor: Actor, instance: Instance) -> dict[str, Any]:
     """What the parts of an instance's page need. `at`: its address, below which its actions lie."""
+    may_do = allowed(actor, instance)
     return {
         "instance": instance,
-        "may": allowed(actor, instance),
-        "ending": ending(instance),
+        "may": may_do,
+        "ending": ending(instance) if may_do["inspect"] else None,
         "mine": instance.owner_id in actor.accounts,
+        "chips": experiments_shown(actor, instance),
         "at": reverse("instances:instance", args=[instance.pk]),
     }
