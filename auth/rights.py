@@ -1,17 +1,22 @@
 """Somebody's rights have changed: whoever holds something open because of them looks again, in the same transaction.
 
-This package knows who may what, not what is running; `instances` listens. What is sent names whose rights to look at,
-never what they are now: the rows say that.
+This package knows who may what, not what is running; `instances` listens. Live connections and pages hear of it on the
+bus, on commit. What is sent names whose rights to look at, never what they are now: the rows say that.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from django.db import connection, transaction
 from django.dispatch import Signal
 
+from auth import bus
+
 changed = Signal()
 """Receivers get `users` and `proposals`, sets of ids: people whose roles or parts, and proposals whose flags or dates,
 are not what they were. An exception of theirs undoes the caller's transaction."""
+
+AT_ONCE = 500
+"""Ids in one message of the bus, which takes 8,000 bytes."""
 
 
 def announce(*, users: Iterable[int] = (), proposals: Iterable[int] = (), because: str) -> None:
@@ -24,3 +29,9 @@ def announce(*, users: Iterable[int] = (), proposals: Iterable[int] = (), becaus
     people, subjects = frozenset(users), frozenset(proposals)
     if people or subjects:
         changed.send(sender=None, users=people, proposals=subjects, because=because)
+    for some in batched(sorted(people), AT_ONCE):
+        bus.announce("rights", users=some)
+
+
+def batched(ids: list[int], size: int) -> Iterator[list[int]]:
+    return (ids[start : start + size] for start in range(0, len(ids), size))

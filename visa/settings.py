@@ -40,6 +40,9 @@ FACILITY = {
     "terms_url": env.str("VISA_TERMS_URL", default=""),
 }
 DATA_ROOT = Path(env.str("VISA_DATA_ROOT", default=str(DATA / "facility"))).resolve()  # holds visitor/<proposal>/…
+LOST_ACCESS = env.str("VISA_LOST_ACCESS", default="restart")  # an instance whose data may not be seen any more
+if LOST_ACCESS not in ("restart", "stop"):
+    raise ValueError("VISA_LOST_ACCESS is restart or stop")
 DATA_TARGET = env.str("VISA_DATA_TARGET", default="/data")  # where instances see it
 
 # Unix ids that the portal gives by itself, where claims and catalogues say none. Never reuse a range elsewhere.

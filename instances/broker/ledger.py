@@ -60,10 +60,12 @@ def beat(broker: str, beats: list[Beat]) -> dict[UUID, Ending]:
 def standing(seats: list[UUID]) -> dict[UUID, Ending]:
     """Of live seats, those whose rows say that they should have ended: a look that misses no message."""
     ended = _ended(seats)
-    rows = Connection.objects.filter(pk__in=seats, closed=None).values_list("pk", "user__is_active", "instance__state")
-    for seat, active, state in rows:
+    columns = ("pk", "user__is_active", "instance__state", "instance__withheld")
+    for seat, active, state, withheld in Connection.objects.filter(pk__in=seats, closed=None).values_list(*columns):
         if not active:
             ended[seat] = Ending(REVOKED, "Your account is closed.")
+        elif withheld:
+            ended[seat] = Ending(REVOKED, withheld)
         elif state not in OPEN:
             ended[seat] = GONE
     return ended

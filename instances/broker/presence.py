@@ -153,6 +153,11 @@ class Presence:
             which = {_COLUMNS[key]: message[key] for key in _COLUMNS if message.get(key)}
             if which:
                 self._follow(partial(in_database, ledger.end_apps, ending, **which))
+        elif topic == "rights":
+            people = set(message.get("users", ()))
+            for seat in self.seats.values():
+                if seat.admission.user in people:
+                    self._follow(partial(self.confirm, seat))
         elif topic == "instance" and message.get("state") not in OPEN:
             self._end_matching({"instance": message.get("instance")}, GONE)
             self._follow(partial(in_database, ledger.end_apps, GONE, instance_id=message.get("instance")))

@@ -31,6 +31,11 @@ class Instance(models.Model):
         default=dict, help_text='{"screens": [{"width", "height"}], "fit": bool, "keyboard": "us"}'
     )
     grants = models.JSONField(default=list, help_text="The data grants it was last started with.")
+    entitled_until = models.DateTimeField(null=True, blank=True, help_text="When the first of its grants ends.")
+    warned_of = models.DateTimeField(null=True, blank=True, help_text="The end that its owner was warned of.")
+    withheld = models.TextField(
+        blank=True, help_text="Why nobody may look into it now: it still has data that its owner has lost."
+    )
     created = models.DateTimeField(default=timezone.now)
 
     desired = models.CharField(max_length=16, choices=choices(Desired), default=Desired.RUNNING)
@@ -59,6 +64,9 @@ class Instance(models.Model):
             models.Index(fields=["owner", "-created"]),
             models.Index(fields=["due"], name="instance_due", condition=~models.Q(state=State.DELETED)),
             models.Index(fields=["cloud", "state"]),
+            models.Index(
+                fields=["entitled_until"], name="instance_entitled", condition=models.Q(entitled_until__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from auth.data import DataGrant
 from instances.errors import ProviderError, StaleInstance
 from instances.models import Instance
 from instances.providers.base import Account, Observed, Provider, Screen, Spec
@@ -98,7 +99,7 @@ def _perform(provider: Provider, instance: Instance, step: Step) -> Observed | N
 
 def spec_of(instance: Instance) -> Spec:
     """What the provider is to run: grants derived at this moment, never those of an earlier start."""
-    granted = data.derive(instance, at=timezone.now())
+    granted = _entitled_now(instance)
     owner = instance.owner
     return Spec(
         id=instance.key,
@@ -116,6 +117,18 @@ def spec_of(instance: Instance) -> Spec:
         screens=tuple(Screen(s["width"], s["height"]) for s in instance.display["screens"]),
         keyboard=instance.display["keyboard"],
     )
+
+
+def _entitled_now(instance: Instance) -> list[DataGrant]:
+    """The grants to mount, written down under the row's lock: whoever ends a right sees them, or we see the end."""
+    with transaction.atomic():
+        Instance.objects.select_for_update().get(pk=instance.pk)
+        entitled = data.entitlements(instance, at=timezone.now())
+        granted = data.granted_by(entitled)
+        if entitled and not granted:
+            raise ProviderError(" ".join(dict.fromkeys(one.because for one in entitled.values())), retry=False)
+        Instance.objects.filter(pk=instance.pk).update(**data.columns(granted))
+    return granted
 
 
 def _commit(instance: Instance, observed: Observed, step: Step) -> timedelta | None:
@@ -141,6 +154,17 @@ def _note(instance: Instance, observed: Observed) -> None:
     if observed.phase is not Phase.UNKNOWN and any(getattr(instance, name) != value for name, value in facts.items()):
         mine = Instance.objects.filter(pk=instance.pk, lease=instance.lease)
         mine.update(**facts, observed_at=timezone.now())
+    if instance.withheld:
+        _release(instance, observed)
+
+
+def _release(instance: Instance, observed: Observed) -> None:
+    """What was mounted before the right ended is not mounted any more, once this has been seen."""
+    mine = Instance.objects.filter(pk=instance.pk, lease=instance.lease, withheld=instance.withheld)
+    if observed.phase in (Phase.STARTING, Phase.RUNNING):
+        mine.filter(generation__lte=observed.generation).update(withheld="")
+    elif observed.phase in (Phase.ABSENT, Phase.STOPPED):
+        mine.exclude(desired=Desired.RUNNING).update(withheld="")
 
 
 def _failed(instance: Instance, error: ProviderError) -> timedelta | None:

@@ -1,12 +1,13 @@
 """The data that an instance gets: from its owner's entitlements to mounts."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from django.conf import settings
 
-from auth.data import DataGrant
+from auth.data import DataGrant, Entitlement
 from auth.models import Proposal
 from instances.models import Instance
 from instances.providers.base import Mount
@@ -41,11 +42,21 @@ def target_of(grant: DataGrant) -> str:
     return str(PurePosixPath(settings.DATA_TARGET) / grant.path)
 
 
-def derive(instance: Instance, *, at: datetime) -> list[DataGrant]:
-    """What the owner is entitled to at `at` through the instance's experiments: asked anew at every start."""
+def columns(granted: Iterable[DataGrant]) -> dict[str, Any]:
+    """What an instance's row says of its grants."""
+    granted = list(granted)
+    ends = [grant.until for grant in granted if grant.until]
+    return {"grants": [stored(grant) for grant in granted], "entitled_until": min(ends, default=None)}
+
+
+def entitlements(instance: Instance, *, at: datetime) -> dict[int, Entitlement]:
+    """What each of its experiments gives its owner at `at`, or the reason why nothing."""
     experiments = instance.experiments.select_related("proposal", "instrument")
-    entitlements = entitlements_of(instance.owner.as_actor(at=at), experiments, at=at)
-    return [grant for entitled in entitlements.values() for grant in entitled.grants]
+    return entitlements_of(instance.owner.as_actor(at=at), experiments, at=at)
+
+
+def granted_by(entitled: Mapping[int, Entitlement]) -> list[DataGrant]:
+    return [grant for one in entitled.values() for grant in one.grants]
 
 
 def mounts(grants: list[DataGrant]) -> tuple[Mount, ...]:

@@ -46,7 +46,6 @@ def launch(
         raise Invalid({"experiments": refusals[0]})
     if not chosen and not actor.has(*OVERSEERS):
         raise Invalid({"experiments": "Choose at least one experiment: its data is what the instance is for."})
-    granted = [data.stored(grant) for entitled in entitlements.values() for grant in entitled.grants]
     with transaction.atomic():
         cloud = reserve(found_flavour, found_environment)
         instance = Instance.objects.create(
@@ -57,7 +56,7 @@ def launch(
             flavour=found_flavour,
             cloud=cloud,
             display=screens,
-            grants=granted,
+            **data.columns(data.granted_by(entitlements)),
         )
         instance.experiments.set(chosen)
         _remember(acting_user, environment, flavour, screens)

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 
 from auth.access import Actor
 from auth.models import User
@@ -13,7 +14,6 @@ from instances.states import Desired, Progress, State
 
 from . import grants as data
 from . import transitions
-from .experiments import entitlements_of
 from .launch import reserve
 from .visibility import find
 from .wake import wake
@@ -33,12 +33,10 @@ def start(instance_id: UUID | str, *, acting_user: User) -> Instance:
 
 def again(instance: Instance, *, actor: Actor, to: State, action: str, reason: str) -> None:
     """A new generation, with grants derived anew; a lost entitlement to all of the data refuses it."""
-    experiments = list(instance.experiments.select_related("proposal", "instrument"))
-    entitlements = entitlements_of(instance.owner.as_actor(), experiments)
+    entitlements = data.entitlements(instance, at=timezone.now())
     refusals = tuple(entitled.because for entitled in entitlements.values() if not entitled)
-    if experiments and len(refusals) == len(experiments):
+    if entitlements and len(refusals) == len(entitlements):
         raise Denied(may_launch(actor, takes_part=False, refusals=refusals))
-    granted = [data.stored(grant) for entitled in entitlements.values() for grant in entitled.grants]
     instance.generation += 1
     transitions.progress(instance, Progress.QUEUED, "Waiting for a worker")
     transitions.advance(
@@ -49,7 +47,7 @@ def again(instance: Instance, *, actor: Actor, to: State, action: str, reason: s
         action=action,
         desired=Desired.RUNNING,
         generation=instance.generation,
-        grants=granted,
+        **data.columns(data.granted_by(entitlements)),
         failures=0,
     )
     wake(instance.pk)

@@ -1,19 +1,23 @@
 """What every page does: ask who it is, and turn refusals into pages that say why."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, cast
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 
 from auth.access import Actor
 from auth.models import User
 from instances.errors import Denied, NotFound
 from instances.models import Instance
 from instances.policy import Action, may
+from instances.services import rights
 from instances.services.visibility import experiments_shown, facts
 from instances.states import State
 
@@ -62,11 +66,21 @@ def allowed(actor: Actor, instance: Instance) -> dict[str, bool]:
     return {name: sensible and bool(may(actor, action, subject)) for name, (action, sensible) in fits.items()}
 
 
+def ending(instance: Instance, *, within: timedelta = rights.WARNING) -> dict[str, Any] | None:
+    """What of its data ends soon, and what becomes of it then; None when nothing does."""
+    end = instance.entitled_until
+    if not (end and instance.is_open and end - timezone.now() <= within):
+        return None
+    stays = settings.LOST_ACCESS == "restart" and any(g["until"] != end.isoformat() for g in instance.grants)
+    return {"at": end, "proposals": rights.proposals_ending(instance), "restarts": stays}
+
+
 def context_of(actor: Actor, instance: Instance) -> dict[str, Any]:
     """What the parts of an instance's page need. `at`: its address, below which its actions lie."""
     return {
         "instance": instance,
         "may": allowed(actor, instance),
+        "ending": ending(instance),
         "mine": instance.owner_id in actor.accounts,
         "chips": experiments_shown(actor, instance),
         "at": reverse("instances:instance", args=[instance.pk]),

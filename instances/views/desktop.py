@@ -1,5 +1,6 @@
 """The desktop: the whole viewport, drawn by the browser from what the broker sends."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponseBase
@@ -11,7 +12,10 @@ from instances.policy import Action
 from instances.services.display import DEFAULT, RESOLUTIONS
 from instances.services.visibility import find
 
-from .common import context_of, page, user_of
+from .common import context_of, ending, page, user_of
+
+TIMED = timedelta(days=20)
+"""A page that stays open says by itself when its time comes: browsers count no further than 24 days."""
 
 
 @require_safe
@@ -24,6 +28,7 @@ def desktop(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
     if not instance.is_open:
         return redirect("instances:progress", instance_id)
     context = context_of(actor, instance) | {
+        "ending": ending(instance, within=TIMED),
         "display": DEFAULT | instance.display,
         "resolutions": RESOLUTIONS,
     }
