@@ -54,7 +54,7 @@ class InstanceFacts:
     members: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     """Who was invited, as collaborator or viewer, by account."""
     withheld: str = ""
-    """Why nobody may look into it now, because of the data in it; empty when they may."""
+    """Why nobody may look into it now: it still has data to which its owner has no right any longer."""
 
 
 WITHHELD = "Its owner has lost the right to some of the data in it: nobody can look into it until it is rid of that."
