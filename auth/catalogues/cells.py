@@ -11,6 +11,7 @@ from auth.access import Role
 from auth.data import Part
 
 Cell = Callable[[str], Any]
+_PARTS = {part.value: part for part in Part}
 
 
 def code(text: str) -> str:
@@ -87,10 +88,9 @@ def unix_id(value: str) -> int:
 
 
 def part(value: str) -> Part:
-    try:
-        return Part(value)
-    except ValueError:
-        raise ValueError(f"must be one of {', '.join(Part)}") from None
+    if (found := _PARTS.get(value)) is None:
+        raise ValueError(f"must be one of {', '.join(Part)}")
+    return found
 
 
 def role(value: str) -> Role:

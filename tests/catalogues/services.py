@@ -42,7 +42,7 @@ class Service(abc.ABC):
 
     prefix = ""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.rows: list[Row] = []
         self.sessions: set[str] = set()
         self.logins = 0
@@ -86,7 +86,7 @@ class Service(abc.ABC):
             def handle_error(self, *args: Any) -> None:
                 """A client that has given up is what some tests are about."""
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         self.base = f"http://127.0.0.1:{self._server.server_address[1]}{self.prefix}"
 
     def __enter__(self) -> Self:
@@ -113,8 +113,8 @@ class Service(abc.ABC):
 
 
 class IcatPlus(Service):
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(port)
         self.scientists: list[Row] = []
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any, bearer: str) -> Answer:
