@@ -30,7 +30,7 @@ def main() -> int:
         try:
             for kind in ("files", "icat"):
                 url = server.database(kind)
-                environment = _environment(folder, url)
+                environment = _environment(folder, kind, url)
                 child("migrate", environment)
                 {"files": files, "icat": icat}[kind](folder, environment)
         finally:
@@ -114,16 +114,12 @@ def child(work: str, environment: dict[str, str], *options: str) -> dict[str, An
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def _environment(folder: Path, url: str) -> dict[str, str]:
+def _environment(folder: Path, kind: str, url: str) -> dict[str, str]:
     from tests.catalogues.services import PASSWORD, USER
 
-    listed = [
-        {"name": "files", "kind": "files", "folder": "tables"},
-        {"name": "icat", "kind": "icat", "config": "icat.json"},
-    ]
-    kind = "icat" if url.endswith("/icat") or "icat" in url.rsplit("/", 1)[-1] else "files"
+    where = {"folder": "tables"} if kind == "files" else {"config": "icat.json"}
     file = folder / f"catalogues-{kind}.json"
-    file.write_text(json.dumps([entry for entry in listed if entry["name"] == kind]))
+    file.write_text(json.dumps([{"name": kind, "kind": kind, **where}]))
     return {
         "DATABASE_URL": url,
         "VISA_DATA": str(folder / "data"),

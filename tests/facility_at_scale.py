@@ -10,62 +10,9 @@ from typing import Any
 
 ISS = "https://proxy.example.org"
 PEOPLE, PROPOSALS, EXPERIMENTS, TEAM, INSTRUMENTS = 30_000, 20_000, 40_000, 5, 20
-GIVEN = [
-    "Ana",
-    "Ben",
-    "Chloé",
-    "Dmitri",
-    "Eva",
-    "Femi",
-    "Gül",
-    "Hana",
-    "Ivo",
-    "Jun",
-    "Kofi",
-    "Lena",
-    "Mai",
-    "Noor",
-    "Ola",
-    "Pia",
-    "Quin",
-    "Rosa",
-    "Sven",
-    "Tove",
-]
-FAMILY = [
-    "Adams",
-    "Berg",
-    "Costa",
-    "Diaz",
-    "Egede",
-    "Fischer",
-    "Garcia",
-    "Holm",
-    "Ito",
-    "Jansen",
-    "Kaya",
-    "Lopez",
-    "Moreau",
-    "Novak",
-    "Okoye",
-    "Patel",
-]
-WORDS = [
-    "structure",
-    "of",
-    "thin",
-    "magnetic",
-    "films",
-    "under",
-    "pressure",
-    "by",
-    "diffraction",
-    "and",
-    "imaging",
-    "in",
-    "operando",
-    "cells",
-]
+GIVEN = [f"{first}{last}" for first in ("An", "Be", "Chlo", "Dmi", "Jo") for last in ("a", "né", "ti", "ulia")]
+FAMILY = [f"{first}{last}" for first in ("Ber", "Cos", "Fisch", "Mor") for last in ("ger", "ta", "er", "eau")]
+WORDS = ["structure", "of", "magnetic", "films", "under", "pressure", "by", "diffraction", "in", "operando", "cells"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,13 +169,22 @@ class SciCat(Service):
         if path == "/proposals/count":
             return said({"count": len(visible)})
         filters = json.loads(query.get("filters", "{}"))
-        since = filters.get("where", {}).get("updatedAt", {}).get("$gte")
-        if since:
-            visible = [
-                row for row in visible if datetime.fromisoformat(row["updatedAt"]) >= datetime.fromisoformat(since)
-            ]
+        visible = [row for row in visible if _fits(row, filters.get("where", {}))]
         limits = filters.get("limits", {})
         name, _, direction = limits.get("order", "_id:asc").partition(":")
         visible.sort(key=lambda row: row[name], reverse=direction == "desc")
         skip = limits.get("skip", 0)
         return self.page(said(visible[skip : skip + limits.get("limit", 100)]))
+
+
+def _fits(row: Row, where: dict[str, Any]) -> bool:
+    """The few of Mongo's conditions that are asked with."""
+    if either := where.get("$or"):
+        return any(_fits(row, each) for each in either)
+    for name, condition in where.items():
+        if "$gte" in condition:
+            if datetime.fromisoformat(row[name]) < datetime.fromisoformat(condition["$gte"]):
+                return False
+        elif not set(row[name] if isinstance(row[name], list) else [row[name]]) & set(condition["$in"]):
+            return False
+    return True
