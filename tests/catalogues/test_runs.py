@@ -1,4 +1,4 @@
-"""A catalogue is read by one process at a time, goes on where it stopped, and leaves a row that says what came of it."""
+"""A catalogue is read by one process at a time, goes on where it stopped, and leaves a row that says how it ended."""
 
 import json
 import os
