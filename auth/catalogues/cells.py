@@ -11,6 +11,7 @@ from auth.access import Role
 from auth.data import Part
 
 Cell = Callable[[str], Any]
+_ROLES = {role.value: role for role in Role if role is not Role.LOCAL_CONTACT}
 _PARTS = {part.value: part for part in Part}
 
 
@@ -94,10 +95,10 @@ def part(value: str) -> Part:
 
 
 def role(value: str) -> Role:
-    try:
-        return Role(value)
-    except ValueError:
-        raise ValueError(f"must be one of {', '.join(Role)}") from None
+    """One at the facility; who is local contact of an experiment takes part in it."""
+    if value not in _ROLES:
+        raise ValueError(f"must be one of {', '.join(_ROLES)}")
+    return _ROLES[value]
 
 
 def folder(value: str) -> str:
