@@ -23,6 +23,10 @@ missed: list[str] = []
 def main() -> int:
     from visa.postgres import EmbeddedPostgres
 
+    if (busy := os.getloadavg()[0]) > 1:
+        sys.stdout.write(
+            f"other work is going on here (load {busy:.1f}): the times below are longer than they need be\n"
+        )
     with tempfile.TemporaryDirectory(prefix="visa-bench-catalogue-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # as root, PostgreSQL runs as a user of its own

@@ -140,6 +140,7 @@ def test_pages_that_may_be_untrue_now_are_read_again(
         CataloguePage.objects.update(taken=timezone.now() - timedelta(hours=2))
     assert runs.run(main)[0].outcome == Outcome.APPLIED
     assert any(line.endswith("skip=0") for line in icat.service.asked)
+    assert not CataloguePage.objects.exists()
     assert Experiment.objects.count() == (9 if why == "total" else 8)
 
 
