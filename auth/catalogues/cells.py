@@ -11,6 +11,8 @@ from auth.access import Role
 from auth.data import Part
 
 Cell = Callable[[str], Any]
+_ROLES = {role.value: role for role in Role if role is not Role.LOCAL_CONTACT}
+_PARTS = {part.value: part for part in Part}
 
 
 def code(text: str) -> str:
@@ -24,7 +26,9 @@ def text(longest: int, *, lines: bool = False) -> Cell:
     def parse(value: str) -> str:
         if len(value) > longest:
             raise ValueError(f"has {len(value)} characters, of at most {longest}")
-        if any(unicodedata.category(c) in ("Cc", "Cs") and not (lines and c in "\r\n\t") for c in value):
+        if not value.isprintable() and any(
+            unicodedata.category(c) in ("Cc", "Cs") and not (lines and c in "\r\n\t") for c in value
+        ):
             raise ValueError("holds control characters")
         return value
 
@@ -78,18 +82,23 @@ def doi(value: str) -> str:
     return value
 
 
+def unix_id(value: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,9}", value):
+        raise ValueError("must be a Unix id, a whole number")
+    return int(value)
+
+
 def part(value: str) -> Part:
-    try:
-        return Part(value)
-    except ValueError:
-        raise ValueError(f"must be one of {', '.join(Part)}") from None
+    if (found := _PARTS.get(value)) is None:
+        raise ValueError(f"must be one of {', '.join(Part)}")
+    return found
 
 
 def role(value: str) -> Role:
-    try:
-        return Role(value)
-    except ValueError:
-        raise ValueError(f"must be one of {', '.join(Role)}") from None
+    """One at the facility; who is local contact of an experiment takes part in it."""
+    if value not in _ROLES:
+        raise ValueError(f"must be one of {', '.join(_ROLES)}")
+    return _ROLES[value]
 
 
 def folder(value: str) -> str:

@@ -14,48 +14,67 @@ Columns = Mapping[str, Cell]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    where: str
+    place: str
+    """`people.csv:` or `people.json: item `"""
+    number: int
     values: dict[str, Any]
     """Optional ones that are empty are not in it."""
+
+    @property
+    def where(self) -> str:
+        return f"{self.place}{self.number}"
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
 
 
+Record = tuple[int, list[str] | str]
+"""The number of a line or item, and its cells, or what is wrong with it. The first one is the header."""
+
+
 def read(file: Path, required: Columns, optional: Columns, problems: list[str]) -> Iterator[Row]:
-    """The good rows of `file`; what is wrong with the others, or with all of it, is added to `problems`."""
+    """The good rows of `file`, as they are read; what is wrong with others, or all of it, is added to `problems`."""
+    columns, is_json = {**required, **optional}, file.suffix == ".json"
+    place = f"{file.name}: item " if is_json else f"{file.name}:"
     try:
-        records = list(_json(file) if file.suffix == ".json" else _csv(file, required))
+        records = _json(file, list(columns)) if is_json else _csv(file, required)
+        _, header = next(records)
+        for name in header:
+            if name not in columns:
+                problems.append(f"{file.name}: there is no column {name!r} in {file.stem}")
+        plan = [
+            (column, header.index(column), parse, column in required)
+            for column, parse in columns.items()
+            if column in header
+        ]
+        for number, cells in records:
+            if isinstance(cells, str):
+                problems.append(f"{place}{number}: {cells}")
+            elif (values := _values(plan, cells, place, number, problems)) is not None:
+                yield Row(place, number, values)
     except (ValueError, csv.Error, OSError) as error:
         problems.append(f"{file.name}: cannot be read: {error}")
-        return
-    for where, record in records:
-        if isinstance(record, str):
-            problems.append(f"{where}: {record}")
-        elif row := _row(file.stem, where, record, required, optional, problems):
-            yield row
 
 
-def _row(
-    table: str, where: str, record: dict[str, str], required: Columns, optional: Columns, problems: list[str]
-) -> Row | None:
-    before, values = len(problems), {}
-    for column in sorted(record.keys() - required.keys() - optional.keys()):
-        problems.append(f"{where}: there is no column {column!r} in {table}")
-    for column, parse in {**required, **optional}.items():
-        value = record.get(column, "").strip()
-        if not value:
-            if column in required:
-                problems.append(f"{where}: {column} is missing")
-            continue
-        try:
-            values[column] = parse(value)
-        except ValueError as error:
-            problems.append(f"{where}: {column} {error}")
-    return Row(where, values) if len(problems) == before else None
+def _values(
+    plan: list[tuple[str, int, Cell, bool]], cells: list[str], place: str, number: int, problems: list[str]
+) -> dict[str, Any] | None:
+    values, good = {}, True
+    for column, index, parse, required in plan:
+        value = cells[index].strip()
+        if value:
+            try:
+                values[column] = parse(value)
+            except ValueError as error:
+                problems.append(f"{place}{number}: {column} {error}")
+                good = False
+        elif required:
+            problems.append(f"{place}{number}: {column} is missing")
+            good = False
+    return values if good else None
 
 
-def _csv(file: Path, required: Columns) -> Iterator[tuple[str, dict[str, str] | str]]:
+def _csv(file: Path, required: Columns) -> Iterator[Record]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.reader(lines, strict=True)
         header = [cell.strip() for cell in next(reader, [])]
@@ -63,28 +82,32 @@ def _csv(file: Path, required: Columns) -> Iterator[tuple[str, dict[str, str] | 
             raise ValueError("the header names a column twice")
         if missing := required.keys() - header:
             raise ValueError(f"the header lacks {', '.join(sorted(missing))}")
+        yield 1, header
         line = reader.line_num + 1
-        for cells_ in reader:
-            if any(cells_):
-                fits = len(cells_) == len(header)
-                problem = f"has {len(cells_)} cells, but the header has {len(header)}"
-                yield f"{file.name}:{line}", dict(zip(header, cells_, strict=True)) if fits else problem
+        for cells in reader:
+            if any(cells):
+                fits = len(cells) == len(header)
+                yield line, cells if fits else f"has {len(cells)} cells, but the header has {len(header)}"
             line = reader.line_num + 1
 
 
-def _json(file: Path) -> Iterator[tuple[str, dict[str, str] | str]]:
+def _json(file: Path, columns: list[str]) -> Iterator[Record]:
     entries = json.loads(file.read_text(encoding="utf-8-sig"))
     if not isinstance(entries, list):
         raise ValueError("must be a list of objects")
+    yield 0, columns
     for number, entry in enumerate(entries, 1):
-        yield f"{file.name}: item {number}", _texts(entry)
+        yield number, _texts(entry, columns)
 
 
-def _texts(entry: Any) -> dict[str, str] | str:
+def _texts(entry: Any, columns: list[str]) -> list[str] | str:
     if not isinstance(entry, dict):
         return "must be an object"
+    if unknown := sorted(entry.keys() - set(columns)):
+        return f"there is no column {', '.join(unknown)}"
     said = {True: "yes", False: "no", None: ""}
     wrong = [name for name, value in entry.items() if not isinstance(value, str | bool | None)]
     if wrong:
         return f"{', '.join(wrong)} must be text"
-    return {name: value if isinstance(value, str) else said[value] for name, value in entry.items()}
+    found = (entry.get(name) for name in columns)
+    return [value if isinstance(value, str) else said[value] for value in found]

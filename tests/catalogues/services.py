@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -41,7 +42,7 @@ class Service(abc.ABC):
 
     prefix = ""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.rows: list[Row] = []
         self.sessions: set[str] = set()
         self.logins = 0
@@ -85,7 +86,7 @@ class Service(abc.ABC):
             def handle_error(self, *args: Any) -> None:
                 """A client that has given up is what some tests are about."""
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         self.base = f"http://127.0.0.1:{self._server.server_address[1]}{self.prefix}"
 
     def __enter__(self) -> Self:
@@ -112,8 +113,8 @@ class Service(abc.ABC):
 
 
 class IcatPlus(Service):
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(port)
         self.scientists: list[Row] = []
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any, bearer: str) -> Answer:
@@ -133,9 +134,19 @@ class IcatPlus(Service):
         return self.page(self._investigations(query) if valid else said({"message": "session"}, 403))
 
     def _investigations(self, query: dict[str, str]) -> Answer:
-        limit, skip, total = int(query["limit"]), int(query["skip"]), len(self.rows)
+        found = self._chosen(query)
+        limit, skip, total = int(query["limit"]), int(query["skip"]), len(found)
         page = {"total": total, "totalPages": -(-total // limit), "currentPage": skip // limit + 1}
-        return said([row | {"meta": {"page": page}} for row in self.rows[skip : skip + limit]])
+        return said([row | {"meta": {"page": page}} for row in found[skip : skip + limit]])
+
+    def _chosen(self, query: dict[str, str]) -> list[Row]:
+        if ids := query.get("ids"):
+            return [row for row in self.rows if str(row["id"]) in ids.split(",")]
+        start, end = query.get("startDate", ""), query.get("endDate", "9999")
+        if "startDate" not in query and "endDate" not in query:
+            return self.rows
+        dated = [row for row in self.rows if row.get("startDate") and row.get("endDate")]
+        return [row for row in dated if max(row["startDate"], row["endDate"]) > start and row["startDate"] < end]
 
 
 class SciCat(Service):
@@ -158,8 +169,22 @@ class SciCat(Service):
         if path == "/proposals/count":
             return said({"count": len(visible)})
         filters = json.loads(query.get("filters", "{}"))
+        visible = [row for row in visible if _fits(row, filters.get("where", {}))]
         limits = filters.get("limits", {})
         name, _, direction = limits.get("order", "_id:asc").partition(":")
         visible.sort(key=lambda row: row[name], reverse=direction == "desc")
         skip = limits.get("skip", 0)
         return self.page(said(visible[skip : skip + limits.get("limit", 100)]))
+
+
+def _fits(row: Row, where: dict[str, Any]) -> bool:
+    """The few of Mongo's conditions that are asked with."""
+    if either := where.get("$or"):
+        return any(_fits(row, each) for each in either)
+    for name, condition in where.items():
+        if "$gte" in condition:
+            if datetime.fromisoformat(row[name]) < datetime.fromisoformat(condition["$gte"]):
+                return False
+        elif not set(row[name] if isinstance(row[name], list) else [row[name]]) & set(condition["$in"]):
+            return False
+    return True
