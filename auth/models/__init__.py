@@ -1,6 +1,7 @@
 from .audit import AuditEvent
 from .beamtime import Experiment, Instrument, Participation, Proposal
 from .logins import Login, SpentLogout
+from .office import OfficeProposal
 from .people import RoleGrant, User
 from .tokens import ApiToken
 
@@ -10,6 +11,7 @@ __all__ = [
     "Experiment",
     "Instrument",
     "Login",
+    "OfficeProposal",
     "Participation",
     "Proposal",
     "RoleGrant",
