@@ -18,6 +18,10 @@ class CatalogueError(Exception):
         self.problems = problems
 
 
+class OutOfScope(CatalogueError):
+    """What was read about some proposals says something about others too: only all of it can be believed."""
+
+
 class CatalogueUnavailable(Exception):
     """It did not answer. That says nothing about what is in it."""
 
@@ -44,6 +48,8 @@ class Person:
     affiliation: str = ""
     username: str = ""
     """A wish, heard when the person is first seen; afterwards the portal keeps the one it gave."""
+    uid: int | None = None
+    """Unix uid, as the facility says; like the user name heard only when the person is first seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class Proposal:
     released: date | None = None
     """From this day the data is public, if there is a DOI; None: never."""
     doi: str = ""
+    gid: int | None = None
+    """Unix group of its data, as the facility says; heard only when the proposal is first seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,10 @@ class RoleGrant:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All of it at one moment. Whatever is missing here is gone there."""
+    """All of it at one moment, or all about some proposals. Whatever is missing here is gone there.
+
+    A participation may name an experiment that is another catalogue's: each speaks for itself about people.
+    """
 
     instruments: tuple[Instrument, ...]
     people: tuple[Person, ...]

@@ -12,6 +12,16 @@ UNPROVEN = frozenset({"email", "fullName", "familyName", "givenName", "name"})
 """Fields of a user that anybody may share with, or be given by, somebody else."""
 
 
+def canonical_subject(iss: str, sub: str) -> str:
+    """How `sub` is written here: at MyAccessID upper and lower case mean the same, elsewhere they may not."""
+    return sub.casefold() if sub.casefold().endswith("@myaccessid.org") else sub
+
+
+def canonical(key: PersonKey) -> PersonKey:
+    sub = canonical_subject(key.iss, key.sub)
+    return key if sub == key.sub else PersonKey(key.iss, sub)
+
+
 @dataclass(frozen=True, slots=True)
 class Identities:
     """Who an ICAT user is. The table is asked first: it is how a facility corrects the rest."""
