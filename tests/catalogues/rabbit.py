@@ -6,7 +6,6 @@ Debian's package `rabbitmq-server`; neither its service nor its files outside th
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -81,6 +80,16 @@ class Rabbit:
         credentials = pika.PlainCredentials(USER, PASSWORD)
         return BlockingConnection(pika.ConnectionParameters("127.0.0.1", self.port, credentials=credentials))
 
+    def control(self, *arguments: str) -> None:
+        """`rabbitmqctl`, towards this node."""
+        subprocess.run(
+            [str(BIN.with_name("rabbitmqctl")), "--quiet", *arguments],
+            env=self._environment(),
+            check=True,
+            timeout=60,
+            capture_output=True,
+        )
+
     def _answers(self) -> bool:
         try:
             self.connect().close()
@@ -115,9 +124,7 @@ class Publisher:
     def __init__(self, rabbit: Rabbit, exchange: str) -> None:
         self._exchange = exchange
         self.connection = rabbit.connect()
-        self._channel = self.connection.channel()
-        self._channel.exchange_declare(exchange, "fanout", durable=True)
-        self._channel.confirm_delivery()
+        self.reopen()
 
     def __call__(self, event: str, message: Any, *, at: int | None = None, raw: bytes | None = None) -> int:
         """The timestamp that it was given."""
@@ -126,6 +133,12 @@ class Publisher:
         body = json.dumps(message).encode() if raw is None else raw
         self._channel.basic_publish(self._exchange, "", body, properties)
         return stamp
+
+    def reopen(self) -> None:
+        """The broker closes a channel that asked for something that is not there."""
+        self._channel = self.connection.channel()
+        self._channel.exchange_declare(self._exchange, "fanout", durable=True)
+        self._channel.confirm_delivery()
 
     def waiting(self, queue: str) -> int:
         count: int = self._channel.queue_declare(queue, passive=True).method.message_count
@@ -181,7 +194,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def installed() -> bool:
-    return BIN.exists() and shutil.which("epmd") is not None

@@ -1,95 +1,23 @@
 """A User Office's messages through a real RabbitMQ into the portal's rows, and every way in which the wire fails."""
 
 import contextlib
-import threading
 import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
-from pika.exceptions import AMQPError
 
 from auth import rights
 from auth.catalogues.useroffice import broker
 from auth.catalogues.useroffice.broker import Office
-from auth.catalogues.useroffice.config import EXCHANGE
-from auth.catalogues.useroffice.consume import consume
 from auth.models import AuditEvent, Experiment, OfficeProposal, Participation, Proposal, User
 
-from .offices import SOURCE, office, person, proposal
+from .offices import DEAD, QUEUE, SOURCE, both, consuming, dead, office, parts, person, proposal, until
 from .rabbit import Cutter, Publisher, Rabbit
 
 pytestmark = pytest.mark.django_db(transaction=True)
-QUEUE, DEAD = "visa.portal", "DL__visa.portal"
-
-
-@pytest.fixture(scope="module")
-def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
-    with Rabbit(tmp_path_factory.mktemp("rabbit")) as running:
-        yield running
-
-
-@pytest.fixture
-def publish(rabbit: Rabbit) -> Iterator[Publisher]:
-    """To empty queues: what an earlier test left is gone."""
-    with contextlib.closing(rabbit.connect()) as line:
-        for queue in (QUEUE, DEAD):
-            line.channel().queue_delete(queue)
-    publisher = Publisher(rabbit, EXCHANGE)
-    yield publisher
-    with contextlib.suppress(AMQPError):  # a test may have killed the broker
-        publisher.connection.close()
-
-
-@pytest.fixture
-def portal(tmp_path: Path, rabbit: Rabbit, publish: Publisher) -> Office:
-    """Its queue is there and bound: whatever is published from now on waits for a consumer."""
-    found = office(tmp_path, rabbit.port)
-    with broker.connected(found, purpose="a test") as line:
-        broker.declare(line, found)
-    return found
-
-
-@contextlib.contextmanager
-def consuming(*offices: Office) -> Iterator[threading.Event]:
-    """A consumer in a thread of its own for each, as the worker has it."""
-    stop = threading.Event()
-    threads = [threading.Thread(target=consume, args=(stop, one), daemon=True) for one in offices]
-    for thread in threads:
-        thread.start()
-    try:
-        yield stop
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(5)
-        assert not any(thread.is_alive() for thread in threads), "a consumer does not end"
-
-
-def until(true: Callable[[], Any], seconds: float = 15.0) -> float:
-    """How long it took, in seconds."""
-    began = time.monotonic()
-    while not true():
-        assert time.monotonic() - began < seconds, "it does not come about"
-        time.sleep(0.01)
-    return time.monotonic() - began
-
-
-def parts(code: str = "100001") -> set[tuple[str, str]]:
-    rows = Participation.objects.filter(experiment__proposal__code=code)
-    return set(rows.values_list("user__sub", "part"))
-
-
-def both() -> set[tuple[str, str]]:
-    return {("ann", "principal_investigator"), ("bob", "participant")}
-
-
-def dead(portal: Office) -> list[str]:
-    with broker.connected(portal, purpose="a test") as line:
-        return [reason for _, reason in broker.dead_letters(line, portal)]
 
 
 def test_a_proposal_arrives_with_its_people(portal: Office, publish: Publisher) -> None:

@@ -11,7 +11,7 @@ from auth.catalogues.base import CatalogueError
 from auth.catalogues.diff import MassRemoval
 from auth.models import OfficeProposal
 
-from . import messages
+from . import messages, record
 from .config import Config
 from .messages import ProposalState, Unreadable
 from .portrayal import Portrait, portray
@@ -41,7 +41,8 @@ def apply(event: str | None, timestamp: int | None, body: bytes, *, source: str,
 
     Unreadable when it cannot be believed: nothing was changed. Errors of the database pass: it is to be tried again.
     """
-    state = messages.read(event, timestamp, body, now=timezone.now())
+    began = timezone.now()
+    state = messages.read(event, timestamp, body, now=began)
     if state is None:
         return Result(Outcome.FOREIGN)
     with transaction.atomic():
@@ -56,7 +57,10 @@ def apply(event: str | None, timestamp: int | None, body: bytes, *, source: str,
         portrait = portray(state, config, source=source, since=known.since if known else None)
         before = known.code if known else ""
         _remember(state, portrait, known, source)
-        return _merge(portrait, {portrait.code} | ({before} if before else set()), source)
+        result = _merge(portrait, {portrait.code} | ({before} if before else set()), source)
+        if result.outcome is Outcome.APPLIED:
+            record.applied(source, began=began, counts=dict(result.counts), notes=result.notes)
+    return result
 
 
 def _remember(state: ProposalState, portrait: Portrait, known: OfficeProposal | None, source: str) -> None:
@@ -74,4 +78,9 @@ def _merge(portrait: Portrait, codes: set[str], source: str) -> Result:
     except (CatalogueError, MassRemoval) as error:
         raise Unreadable(str(error)) from error
     outcome = Outcome.APPLIED if diff else Outcome.UNCHANGED
-    return Result(outcome, portrait.code, (*portrait.notes, *diff.kept), tuple(sorted(diff.counts.items())))
+    return Result(
+        outcome,
+        portrait.code,
+        (*portrait.notes, *diff.notes, *(f"kept {line}" for line in diff.kept)),
+        tuple(sorted(diff.counts.items())),
+    )

@@ -8,10 +8,11 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError, close_old_connections
 from django.db import connection as database
+from django.utils import timezone
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import AMQPError
 
-from . import broker
+from . import broker, record
 from .apply import Outcome, Result, apply
 from .broker import Delivery, Office
 from .messages import Unreadable
@@ -106,25 +107,29 @@ class _Line:
     def _handle(self, delivery: Delivery, graveyard: BlockingChannel) -> bool:
         """Whether it is done with; False: try again later."""
         said, office = delivery.properties, self._office
+        began = timezone.now()
         close_old_connections()
         try:
-            result = apply(said.type, said.timestamp, delivery.body, source=office.name, config=office.config)
-        except Unreadable as error:
-            self._bury(delivery, graveyard, str(error))
+            try:
+                result = apply(said.type, said.timestamp, delivery.body, source=office.name, config=office.config)
+            except (OperationalError, InterfaceError):
+                raise
+            except Unreadable as error:
+                reason = str(error)
+            except Exception as error:
+                # One message must not hold up all others, whatever is wrong with it or with the portal.
+                log.exception("%s: a message could not be dealt with", office.name)
+                reason = f"the portal's fault: {type(error).__name__}"
+            else:
+                _tell(office.name, result)
+                return True
+            record.put_aside(office.name, began=began, because=reason)
         except (OperationalError, InterfaceError) as error:
             log.warning("%s: the database does not answer (%s); the message waits", office.name, type(error).__name__)
             return False
-        except Exception as error:
-            # One message must not hold up all others, whatever is wrong with it or with the portal.
-            log.exception("%s: a message could not be dealt with", office.name)
-            self._bury(delivery, graveyard, f"the portal's fault: {type(error).__name__}")
-        else:
-            _tell(office.name, result)
+        broker.bury(graveyard, office, delivery, reason)
+        log.error("%s: a message went to the dead letters: %s", office.name, reason)
         return True
-
-    def _bury(self, delivery: Delivery, graveyard: BlockingChannel, reason: str) -> None:
-        broker.bury(graveyard, self._office, delivery, reason)
-        log.error("%s: a message went to the dead letters: %s", self._office.name, reason)
 
 
 def _tell(name: str, result: Result) -> None:

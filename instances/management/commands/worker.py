@@ -13,6 +13,7 @@ from django.db import close_old_connections
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.django_connector import DjangoConnector
 
+from auth.catalogues.useroffice.threads import Consumers
 from instances.reconcile.sweep import forget_old_tickets, sweep
 from instances.reconcile.watch import watch
 
@@ -36,6 +37,7 @@ async def run(concurrency: int) -> None:
         asyncio.create_task(every(1.0, sweep)),
         asyncio.create_task(every(600.0, forget_old_tickets)),
     ]
+    consumers = Consumers()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -55,9 +57,11 @@ async def run(concurrency: int) -> None:
             )
         )
         await asyncio.wait({worker, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        consumers.stop()
         for task in (worker, *loops):
             task.cancel()
         await asyncio.gather(worker, *loops, return_exceptions=True)
+        consumers.join()
 
 
 async def every(seconds: float, work: Callable[[], Any]) -> None:
