@@ -37,10 +37,10 @@ class Identities:
         if key := self.table.get(name):
             return key
         if self.field and (sub := _subject(user.get(self.field))):
-            return PersonKey(self.field_iss, sub)
+            return canonical(PersonKey(self.field_iss, sub))
         for prefix, iss in self.prefixes.items():
             if name.startswith(prefix) and (sub := _subject(name[len(prefix) :])):
-                return PersonKey(iss, sub)
+                return canonical(PersonKey(iss, sub))
         return None
 
 
@@ -69,7 +69,7 @@ def _table(file: Path, problems: list[str]) -> dict[str, PersonKey]:
     for row in tables.read(file, columns, {}, problems):
         if row["user"] in found:
             problems.append(f"{row.where}: user {row['user']!r} is there twice")
-        found[row["user"]] = PersonKey(row["iss"], row["sub"])
+        found[row["user"]] = canonical(PersonKey(row["iss"], row["sub"]))
     return found
 
 

@@ -13,6 +13,7 @@ from django.db import close_old_connections
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.django_connector import DjangoConnector
 
+from auth.catalogues.schedule import tick as read_catalogues
 from auth.catalogues.useroffice.threads import Consumers
 from instances.reconcile.sweep import forget_old_tickets, sweep
 from instances.reconcile.watch import watch
@@ -36,6 +37,7 @@ async def run(concurrency: int) -> None:
         asyncio.create_task(every(2.0, watch)),
         asyncio.create_task(every(1.0, sweep)),
         asyncio.create_task(every(600.0, forget_old_tickets)),
+        asyncio.create_task(every(5.0, read_catalogues)),
     ]
     consumers = Consumers()
     stopping = asyncio.Event()
