@@ -126,10 +126,12 @@ class Publisher:
         self.connection = rabbit.connect()
         self.reopen()
 
-    def __call__(self, event: str, message: Any, *, at: int | None = None, raw: bytes | None = None) -> int:
+    def __call__(
+        self, event: str, message: Any, *, at: int | None = None, raw: bytes | None = None, **more: Any
+    ) -> int:
         """The timestamp that it was given."""
         stamp = int(time.time() * 1000) if at is None else at
-        properties = pika.BasicProperties(type=event, delivery_mode=2, timestamp=stamp or None)
+        properties = pika.BasicProperties(type=event, delivery_mode=2, timestamp=stamp or None, **more)
         body = json.dumps(message).encode() if raw is None else raw
         self._channel.basic_publish(self._exchange, "", body, properties)
         return stamp

@@ -146,6 +146,19 @@ def test_poison_between_good_messages_is_put_aside_with_its_reason_and_removes_n
     assert publish.waiting(QUEUE) == 0
 
 
+def test_headers_that_cannot_be_read_do_not_stop_the_queue(
+    portal: Office, publish: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `amqplib` sends a Date: AMQP counts seconds, JavaScript milliseconds, and Python knows no year 57838."""
+    with monkeypatch.context() as patch:
+        patch.setattr("pika.data.calendar.timegm", lambda _: int(time.time() * 1000))
+        publish("PROPOSAL_UPDATED", proposal(1), headers={"sent": datetime.now(UTC)})
+    publish("PROPOSAL_UPDATED", proposal(2))
+    with consuming(portal):
+        until(lambda: parts("100002") == both())
+    assert parts() == both()
+
+
 def test_a_subject_that_no_database_takes_is_left_out(portal: Office, publish: Publisher) -> None:
     with consuming(portal):
         publish("PROPOSAL_UPDATED", POISON[-1]["message"])

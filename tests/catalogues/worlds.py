@@ -221,7 +221,6 @@ class SciCatWorld(ServiceWorld):
             "createdBy": USER,
             "updatedBy": USER,
             "createdAt": "2026-01-01T12:00:00.000Z",
-            "updatedAt": "2026-01-02T12:00:00.000Z",
             "email": "all@example.org",
             "pi_email": "all@example.org",
             "title": self.facility.title(name),

@@ -36,7 +36,7 @@ class Result:
     counts: tuple[tuple[str, int], ...] = ()
 
 
-def apply(event: str | None, timestamp: int | None, body: bytes, *, source: str, config: Config) -> Result:
+def apply(event: str, timestamp: int | None, body: bytes, *, source: str, config: Config) -> Result:
     """Make the portal say what the message says, unless a newer one of the same proposal has been heard.
 
     Unreadable when it cannot be believed: nothing was changed. Errors of the database pass: it is to be tried again.

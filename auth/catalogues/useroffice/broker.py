@@ -4,15 +4,17 @@ Beside the queue stand an exchange `DLX__<queue>` and a queue `DL__<queue>`, nam
 """
 
 import ssl
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pika
+import pika.data
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
-from pika.exceptions import ChannelClosedByBroker
+from pika.exceptions import ChannelClosedByBroker, InvalidFieldTypeException
 
 from auth.catalogues.wire import Account
 
@@ -23,6 +25,24 @@ LONGEST_REASON = 500
 NOT_FOUND = 404
 HEARTBEAT = 20
 """Seconds; a worker that has vanished holds the queue for up to twice as long."""
+
+
+_decode_table = pika.data.decode_table
+
+
+def _decode_table_or_nothing(encoded: bytes, offset: int) -> tuple[dict[str | bytes, Any], int]:
+    """Headers that pika cannot read are none.
+
+    It fails on a timestamp in milliseconds, as JavaScript sends them, while it reads from the connection: that ends
+    with the message, which then comes again, for ever.
+    """
+    try:
+        return _decode_table(encoded, offset)
+    except (ValueError, OverflowError, OSError, struct.error, InvalidFieldTypeException):
+        return {}, offset + 4 + int(struct.unpack_from(">I", encoded, offset)[0])
+
+
+pika.data.decode_table = _decode_table_or_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +67,15 @@ class Delivery:
     tag: int
     properties: pika.BasicProperties
     body: bytes
+
+    @property
+    def event(self) -> str:
+        """Empty when there is none, or none that is text."""
+        return self.properties.type if isinstance(self.properties.type, str) else ""
+
+    @property
+    def headers(self) -> Mapping[str, Any]:
+        return self.properties.headers or {}
 
 
 @contextmanager
@@ -98,7 +127,7 @@ def dead_letters(connection: BlockingConnection, office: Office) -> Iterator[tup
     """Those that are there now, each with its reason; they stay."""
     channel = connection.channel()
     for delivery in _waiting(channel, office.dead):
-        reason = (delivery.properties.headers or {}).get(REASON)
+        reason = delivery.headers.get(REASON)
         yield delivery, str(reason or "the broker gives no reason")
     channel.close()
 
@@ -129,7 +158,7 @@ def _waiting(channel: BlockingChannel, queue: str) -> Iterator[Delivery]:
 def _copy(channel: BlockingChannel, exchange: str, key: str, delivery: Delivery, headers: dict[str, Any]) -> None:
     said = delivery.properties
     properties = pika.BasicProperties(
-        type=said.type, timestamp=said.timestamp, content_type=said.content_type, delivery_mode=2, headers=headers
+        type=delivery.event, timestamp=said.timestamp, content_type=said.content_type, delivery_mode=2, headers=headers
     )
     # Mandatory and confirmed: it raises when no queue has it.
     channel.basic_publish(exchange, key, delivery.body, properties, mandatory=True)

@@ -106,12 +106,12 @@ class _Line:
 
     def _handle(self, delivery: Delivery, graveyard: BlockingChannel) -> bool:
         """Whether it is done with; False: try again later."""
-        said, office = delivery.properties, self._office
+        stamp, office = delivery.properties.timestamp, self._office
         began = timezone.now()
         close_old_connections()
         try:
             try:
-                result = apply(said.type, said.timestamp, delivery.body, source=office.name, config=office.config)
+                result = apply(delivery.event, stamp, delivery.body, source=office.name, config=office.config)
             except (OperationalError, InterfaceError):
                 raise
             except Unreadable as error:

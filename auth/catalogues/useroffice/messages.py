@@ -63,7 +63,7 @@ class ProposalState:
     """When it was sent, by the sender's clock."""
 
 
-def read(event: str | None, timestamp: int | None, body: bytes, *, now: datetime) -> ProposalState | None:
+def read(event: str, timestamp: int | None, body: bytes, *, now: datetime) -> ProposalState | None:
     """None when it says nothing about the state of a proposal. Unreadable when it ought to, and cannot be read."""
     if event not in EVENTS:
         return None

@@ -50,5 +50,4 @@ def chosen(name: str) -> Office:
 
 def line(delivery: Delivery, reason: str) -> str:
     """Nothing of what the message says: it holds names and addresses."""
-    since = (delivery.properties.headers or {}).get(broker.SINCE, "")
-    return f"{since} {delivery.properties.type}: {reason}".strip()
+    return f"{delivery.headers.get(broker.SINCE, '')} {delivery.event}: {reason}".strip()
