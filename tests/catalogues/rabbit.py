@@ -12,10 +12,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
 import pika
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from pika.adapters.blocking_connection import BlockingConnection
 
 BIN = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -29,7 +33,9 @@ class Rabbit:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.port, self._dist, self._names = (free_port() for _ in range(3))
+        self.port, self.tls_port, self._dist, self._names = (free_port() for _ in range(4))
+        self.ca = folder / "ca.pem"
+        """Who vouches for `tls_port`."""
         self._epmd: subprocess.Popen[bytes] | None = None
         self._node: subprocess.Popen[bytes] | None = None
 
@@ -37,9 +43,17 @@ class Rabbit:
         (self._folder / "home").mkdir(parents=True)
         (self._folder / "nothing").touch()
         (self._folder / "plugins").write_text("[].\n")
-        (self._folder / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlog.file = false\nlog.console = true\n"
-        )
+        certify(self.ca, self._folder / "key.pem")
+        settings = {
+            "listeners.tcp.1": f"127.0.0.1:{self.port}",
+            "listeners.ssl.1": f"127.0.0.1:{self.tls_port}",
+            "ssl_options.cacertfile": self.ca,
+            "ssl_options.certfile": self.ca,
+            "ssl_options.keyfile": self._folder / "key.pem",
+            "log.file": "false",
+            "log.console": "true",
+        }
+        (self._folder / "rabbitmq.conf").write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
         # Started here, or the node would start one that outlives it and listens everywhere.
         epmd = ["epmd", "-address", "127.0.0.1", "-port", str(self._names)]
         self._epmd = subprocess.Popen(epmd, env=self._environment())
@@ -189,6 +203,23 @@ class Cutter:
         for end in (source, target):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+def certify(certificate: Path, key: Path) -> None:
+    """Signed by itself, for localhost, for a day."""
+    private, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(private, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    certificate.write_bytes(signed.public_bytes(encoding))
+    key.write_bytes(private.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
 
 
 def free_port() -> int:

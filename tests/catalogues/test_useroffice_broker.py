@@ -1,6 +1,8 @@
 """A User Office's messages through a real RabbitMQ into the portal's rows, and every way in which the wire fails."""
 
 import contextlib
+import json
+import random
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +13,11 @@ from django.db import connection
 
 from auth import rights
 from auth.catalogues.useroffice import broker
+from auth.catalogues.useroffice.apply import apply
 from auth.catalogues.useroffice.broker import Office
 from auth.models import AuditEvent, Experiment, OfficeProposal, Participation, Proposal, User
 
-from .offices import DEAD, QUEUE, SOURCE, both, consuming, dead, office, parts, person, proposal, until
+from .offices import DEAD, QUEUE, SOURCE, both, consuming, dead, load, office, parts, person, proposal, settings, until
 from .rabbit import Cutter, Publisher, Rabbit
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,6 +112,33 @@ def test_an_older_message_never_overwrites_a_newer_one(portal: Office, publish: 
         until(lambda: parts("100002") == both())
     assert parts() == {("ann", "principal_investigator")}
     assert OfficeProposal.objects.get(number=1).at == datetime.fromtimestamp(now / 1000, UTC)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_in_whatever_order_and_how_often_they_come_the_newest_state_stands(tmp_path: Path, seed: int) -> None:
+    """As they would after dead letters, dead workers and cut connections; here without a wire."""
+    chance = random.Random(seed)
+    config = load(tmp_path, settings())
+    now = int(time.time() * 1000)
+    people = [person(who) for who in ("bob", "cyd", "dan")]
+    states = [
+        proposal(
+            1,
+            members=chance.sample(people, chance.randrange(4)),
+            newStatus=chance.choice(["ALLOCATED", "DRAFT", "EXPIRED"]),
+            instruments=[{"id": 1, "shortCode": name} for name in chance.sample(["LOKI", "ODIN"], chance.randrange(3))],
+        )
+        for _ in range(6)
+    ]
+    deliveries = [*range(6), *chance.choices(range(6), k=8)]
+    chance.shuffle(deliveries)
+    for version in deliveries:
+        body = json.dumps(states[version]).encode()
+        apply("PROPOSAL_UPDATED", now - 1000 + version, body, source=SOURCE, config=config)
+    last = states[-1]
+    open_ = last["newStatus"] == "ALLOCATED" and last["instruments"]
+    expected = {("ann", "principal_investigator"), *((m["oidcSub"], "participant") for m in last["members"])}
+    assert parts() == (expected if open_ else set())
 
 
 POISON: list[dict[str, Any]] = [

@@ -104,6 +104,55 @@ def test_neither_the_account_nor_what_messages_say_is_logged(
     assert not any(secret in line for line in said for secret in ("secret", "bob", "@example.org", "What 1 is about"))
 
 
+def test_a_mistake_that_passes_is_survived_without_a_dead_letter(portal: Office, publish: Publisher) -> None:
+    failures = [RuntimeError("once"), RuntimeError("twice")]
+
+    def stumble(**_: Any) -> None:
+        if failures:
+            raise failures.pop()
+
+    with consuming(portal):
+        publish("PROPOSAL_UPDATED", proposal(1))
+        until(lambda: parts() == both())
+        rights.changed.connect(stumble)
+        try:
+            publish("PROPOSAL_UPDATED", proposal(1, members=[]))
+            until(lambda: parts() == {("ann", "principal_investigator")})
+        finally:
+            rights.changed.disconnect(stumble)
+    assert dead(portal) == []
+
+
+def test_a_database_that_is_not_migrated_yet_is_waited_for(portal: Office, publish: Publisher) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE visa_auth_officeproposal RENAME TO visa_auth_to_come")
+    try:
+        with consuming(portal):
+            publish("PROPOSAL_UPDATED", proposal(1))
+            time.sleep(3)
+            with connection.cursor() as cursor:
+                cursor.execute("ALTER TABLE visa_auth_to_come RENAME TO visa_auth_officeproposal")
+            until(lambda: parts() == both())
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE IF EXISTS visa_auth_to_come RENAME TO visa_auth_officeproposal")
+    assert dead(portal) == []
+
+
+def test_a_broker_is_believed_only_with_the_certificate_of_one_whom_we_trust(
+    tmp_path: Path, rabbit: Rabbit, portal: Office, publish: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"amqps://localhost:{rabbit.tls_port}"
+    stranger = office(tmp_path, 0, url=url)
+    friend = office(tmp_path, 0, url=url, ca=os.path.relpath(rabbit.ca, tmp_path))
+    publish("PROPOSAL_UPDATED", proposal(1))
+    with consuming(stranger):
+        until(lambda: "CERTIFICATE_VERIFY_FAILED" in caplog.text)
+        assert not parts()
+    with consuming(friend):
+        until(lambda: parts() == both())
+
+
 @contextlib.contextmanager
 def worker(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     address = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")

@@ -6,9 +6,8 @@ import threading
 from collections import deque
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections
 from django.db import connection as database
-from django.utils import timezone
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import AMQPError
 
@@ -27,6 +26,12 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 """Seconds; it doubles from failure to failure."""
 TICK = 0.5
 """Seconds in which `stop` is noticed."""
+MOST_TRIES = 3
+"""Of a message that fails for a reason nobody has foreseen: whoever listens to changed rights may have stumbled."""
+PASSING = ("08", "40", "53", "55", "57", "58")
+"""Classes of SQLSTATE: connection, rolled back, resources, locks, shutting down, system."""
+NOT_MIGRATED = ("42P01", "42703")
+"""A table, a column is missing: the new program runs already, its migrations do not."""
 
 
 class _Cancelled(Exception):
@@ -65,6 +70,8 @@ class _Line:
         self._stop, self._office = stop, office
         self._waiting: deque[Delivery] = deque()
         self._cancelled = False
+        self._tries = 0
+        """Of the first one that waits."""
         self.handled = 0
 
     def run(self, connection: BlockingConnection) -> None:
@@ -84,7 +91,7 @@ class _Line:
                 connection.process_data_events(time_limit=TICK)
             elif self._handle(self._waiting[0], graveyard):
                 channel.basic_ack(self._waiting.popleft().tag)
-                self.handled += 1
+                self.handled, self._tries = self.handled + 1, 0
                 pause = SHORTEST_PAUSE
                 connection.process_data_events(time_limit=0)
             else:
@@ -107,29 +114,41 @@ class _Line:
     def _handle(self, delivery: Delivery, graveyard: BlockingChannel) -> bool:
         """Whether it is done with; False: try again later."""
         stamp, office = delivery.properties.timestamp, self._office
-        began = timezone.now()
+        self._tries += 1
         close_old_connections()
         try:
-            try:
-                result = apply(delivery.event, stamp, delivery.body, source=office.name, config=office.config)
-            except (OperationalError, InterfaceError):
-                raise
-            except Unreadable as error:
-                reason = str(error)
-            except Exception as error:
-                # One message must not hold up all others, whatever is wrong with it or with the portal.
-                log.exception("%s: a message could not be dealt with", office.name)
-                reason = f"the portal's fault: {type(error).__name__}"
-            else:
-                _tell(office.name, result)
-                return True
-            record.put_aside(office.name, began=began, because=reason)
-        except (OperationalError, InterfaceError) as error:
-            log.warning("%s: the database does not answer (%s); the message waits", office.name, type(error).__name__)
+            _tell(office.name, apply(delivery.event, stamp, delivery.body, source=office.name, config=office.config))
+            return True
+        except Unreadable as error:
+            return self._put_aside(delivery, graveyard, str(error))
+        except Exception as error:
+            if _is_passing(error):
+                log.warning("%s: the database cannot take it now (%s); it waits", office.name, type(error).__name__)
+                return False
+            # One message must not hold up all others, whatever is wrong with it or with the portal.
+            log.exception("%s: a message could not be dealt with, %d times", office.name, self._tries)
+            if self._tries < MOST_TRIES:
+                return False
+            return self._put_aside(delivery, graveyard, f"the portal's fault: {type(error).__name__}")
+
+    def _put_aside(self, delivery: Delivery, graveyard: BlockingChannel, reason: str) -> bool:
+        """Whether that is known to administrators; if not, it is tried again."""
+        try:
+            record.put_aside(self._office.name, because=reason)
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("%s: the database does not answer (%s)", self._office.name, type(error).__name__)
             return False
-        broker.bury(graveyard, office, delivery, reason)
-        log.error("%s: a message went to the dead letters: %s", office.name, reason)
+        broker.bury(graveyard, self._office, delivery, reason)
+        log.error("%s: a message went to the dead letters: %s", self._office.name, reason)
         return True
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the same message will do later: the database is away, busy, or not migrated yet."""
+    state = getattr(error.__cause__, "sqlstate", None)
+    if state is None:
+        return isinstance(error, (OperationalError, InterfaceError))
+    return isinstance(error, DatabaseError) and (state[:2] in PASSING or state in NOT_MIGRATED)
 
 
 def _tell(name: str, result: Result) -> None:

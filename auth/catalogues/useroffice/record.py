@@ -16,9 +16,9 @@ def applied(name: str, *, began: datetime, counts: dict[str, int], notes: Iterab
     _keep(name, Outcome.APPLIED, began=began, counts=counts, notes=notes)
 
 
-def put_aside(name: str, *, began: datetime, because: str) -> None:
-    """A message is with the dead letters: nothing was changed."""
-    _keep(name, Outcome.INVALID, began=began, problems=[because])
+def put_aside(name: str, *, because: str) -> None:
+    """A message goes to the dead letters: nothing was changed."""
+    _keep(name, Outcome.INVALID, began=timezone.now(), problems=[because])
 
 
 def _keep(
