@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from hashlib import blake2b
 
+from auth.data import Part
+
 from .base import Catalogue
 
 REST = ""
@@ -17,17 +19,21 @@ _ALL = 2**64
 def fingerprints(catalogue: Catalogue) -> dict[str, str]:
     """Proposal's code → 16 hex digits."""
     sums: dict[str, int] = defaultdict(int)
-    proposal_of = {experiment.key: experiment.proposal for experiment in catalogue.experiments}
-    person = {person.key: _number(person) for person in catalogue.people}
+    person = {person.key: _number(person) | 1 for person in catalogue.people}
+    parts = {part: _number(part) | 1 for part in Part}
+    experiments = {}
     for proposal in catalogue.proposals:
         sums[proposal.code] += _number(proposal)
     for experiment in catalogue.experiments:
-        sums[experiment.proposal] += _number(experiment)
+        number = _number(experiment)
+        experiments[experiment.key] = experiment.proposal, number
+        sums[experiment.proposal] += number
     busy = set()
     for p in catalogue.participations:
+        code, number = experiments[p.experiment]
+        # A product, so that two who swap their parts or experiments do not come to the same sum.
+        sums[code] += number * person[p.person] * parts[p.part] % _ALL
         busy.add(p.person)
-        # Multiplied, because two who swap their parts must not come to the same sum.
-        sums[proposal_of[p.experiment]] += _number((p.experiment, p.part)) * (person[p.person] | 1)
     for thing in (*catalogue.instruments, *catalogue.roles):
         sums[REST] += _number(thing)
     for key in person.keys() - busy | {role.person for role in catalogue.roles}:
