@@ -108,11 +108,11 @@ def rules(document: Document) -> Rules:
         # No default: forgetting it would open what must stay closed.
         proprietary=document.take("proprietary", beginnings),
         folder=folder,
-        instruments=_instruments(document.part("instruments"), folder or DEFAULT_FOLDER),
+        instruments=instruments(document.part("instruments"), folder or DEFAULT_FOLDER),
     )
 
 
-def _instruments(document: Document, folder: str) -> dict[str, Renamed]:
+def instruments(document: Document, folder: str) -> dict[str, Renamed]:
     found: dict[str, Renamed] = {}
     for name in list(document.values):
         entry = document.part(name)

@@ -8,6 +8,7 @@ Accounts come from the environment and from nowhere else.
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from . import config, icat, scicat
 from .base import CatalogueError, Source
 from .files import Files
 from .spool import Spool
+from .useroffice import config as useroffice
 from .wire import Account
 
 KINDS = ("files", "icat", "scicat", "useroffice")
@@ -118,11 +120,14 @@ def _own(found: Configured, where: str, problems: list[str]) -> None:
     if found.kind == "files":
         if not found.where.is_dir():
             problems.append(f"{where}: folder {found.where.name!r} is no folder")
-    elif found.kind in ("icat", "scicat"):
-        try:
-            (icat if found.kind == "icat" else scicat).load(found.where)
-        except CatalogueError as error:
-            problems += [f"{where}: {problem}" for problem in error.problems]
+        return
+    load: Callable[[Path], object] = {"icat": icat.load, "scicat": scicat.load, "useroffice": useroffice.load}[
+        found.kind
+    ]
+    try:
+        load(found.where)
+    except CatalogueError as error:
+        problems += [f"{where}: {problem}" for problem in error.problems]
 
 
 def duration(value: Any) -> timedelta:

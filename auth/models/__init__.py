@@ -2,6 +2,7 @@ from .audit import AuditEvent
 from .beamtime import Experiment, Instrument, Participation, Proposal
 from .catalogues import CataloguePage, CatalogueRun
 from .logins import Login, SpentLogout
+from .office import OfficeProposal
 from .people import RoleGrant, User
 from .tokens import ApiToken
 
@@ -13,6 +14,7 @@ __all__ = [
     "Experiment",
     "Instrument",
     "Login",
+    "OfficeProposal",
     "Participation",
     "Proposal",
     "RoleGrant",

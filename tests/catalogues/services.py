@@ -1,7 +1,8 @@
 """ICAT+ and SciCat on real sockets, as far as a catalogue is read from them, and a wire on which a test can lie.
 
-Written from the published contracts: the OpenAPI description of ICAT+ and SciCat's proposals controller. Rows are given
-as the services give them; a test changes `rows` between or during reads.
+Written from the published contracts: the OpenAPI description of ICAT+, and SciCat's sources
+(github.com/SciCatProject/scicat-backend-next: src/proposals, src/auth, src/casl). `test_clients.py` reads both with the
+clients that others publish. Rows are given as the services give them; a test changes `rows` between or during reads.
 """
 
 import abc
@@ -158,16 +159,20 @@ class SciCat(Service):
                 return said({"message": "Unauthorized", "statusCode": 401}, 401)
             token = self.begin()
             return said({"access_token": token, "id": token, "expires_in": 3600, "ttl": 3600}, 201)
-        if path not in ("/proposals", "/proposals/count") or method != "GET":
-            return said({"message": f"Cannot {method} {path}", "error": "Not Found", "statusCode": 404}, 404)
-        # Nobody is signed in: only what is published.
+        # A token that does not hold, or not any more, is passed over in silence (JwtAuthGuard): whoever brings it is
+        # nobody, and sees what is published.
         valid = bearer in self.sessions
-        if bearer and not valid:
-            refusal = said({"message": "Unauthorized", "statusCode": 401}, 401)
-            return self.page(refusal) if path == "/proposals" else refusal
+        if (method, path) == ("GET", "/users/my/self"):
+            refusal = {"message": "Unauthenticated", "error": "Unauthorized", "statusCode": 401}
+            return said({"id": "1", "username": USER, "authStrategy": "local"}) if valid else said(refusal, 401)
+        one = re.fullmatch(r"/proposals/([^/]+)", path)
+        if method != "GET" or not (one or path == "/proposals"):
+            return said({"message": f"Cannot {method} {path}", "error": "Not Found", "statusCode": 404}, 404)
         visible = [row for row in self.rows if valid or row.get("isPublished")]
         if path == "/proposals/count":
             return said({"count": len(visible)})
+        if one:
+            return self._proposal(unquote(one[1]), valid)
         filters = json.loads(query.get("filters", "{}"))
         visible = [row for row in visible if _fits(row, filters.get("where", {}))]
         limits = filters.get("limits", {})
@@ -175,6 +180,15 @@ class SciCat(Service):
         visible.sort(key=lambda row: row[name], reverse=direction == "desc")
         skip = limits.get("skip", 0)
         return self.page(said(visible[skip : skip + limits.get("limit", 100)]))
+
+    def _proposal(self, name: str, valid: bool) -> Answer:
+        found = next((row for row in self.rows if row["proposalId"] == name), None)
+        if found is None:
+            return said({"message": f"Proposal: {name} not found", "error": "Not Found", "statusCode": 404}, 404)
+        if not valid and not found["isPublished"]:
+            refusal = {"message": "Unauthorized to this proposal", "error": "Forbidden", "statusCode": 403}
+            return said(refusal, 403)
+        return said(found)
 
 
 def _fits(row: Row, where: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from auth.catalogues.base import CatalogueError, CatalogueUnavailable
 from auth.data import Part
 
-from .services import said
+from .services import Answer, Service, said
 from .worlds import ISS, SciCatWorld
 
 PERIOD = {"id": "x1", "instrument": "/EXAMPLE/ID01", "start": "2026-05-01T08:00:00Z", "end": "2026-05-02T08:00:00Z"}
@@ -181,3 +181,19 @@ def test_a_member_is_there_once_and_as_something(scicat: SciCatWorld) -> None:
     with pytest.raises(CatalogueError) as caught:
         scicat.source()
     assert [line.split(": ")[0] for line in caught.value.problems] == ["own.csv:3", "own.csv:4"]
+
+
+def test_what_scicat_shows_nobody_is_not_taken_for_all_there_is(scicat: SciCatWorld) -> None:
+    """A token that runs out on the way is not refused: the answers get shorter, that is all."""
+    expected = scicat.source().read()
+    source = scicat.source()
+
+    def run_out(service: Service, number: int, answer: Answer) -> Answer:
+        if number != 2:
+            return answer
+        service.sessions.clear()
+        return said([row for row in service.rows if row["isPublished"]][:1])
+
+    scicat.service.pages, scicat.service.logins, scicat.service.fault = 0, 0, run_out
+    assert source.read() == expected
+    assert scicat.service.logins == 2

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,11 @@ class Facility:
 
 def times(session: Session) -> tuple[str, str]:
     return f"2026-05-{session.day:02}T08:00:00.000Z", f"2026-05-{session.day:02}T20:00:00.000+02:00"
+
+
+def utc(time: str) -> str:
+    """As databases keep it."""
+    return f"{datetime.fromisoformat(time).astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000Z"
 
 
 def table(file: Path, header: str, lines: Iterable[Iterable[str]]) -> None:
@@ -207,6 +213,14 @@ class SciCatWorld(ServiceWorld):
         return {
             "proposalId": name,
             "_id": f"id of {name}",
+            "id": f"id of {name}",
+            "__v": 0,
+            "type": "Default Proposal",
+            "parentProposalId": None,
+            "numberOfDatasets": 0,
+            "createdBy": USER,
+            "updatedBy": USER,
+            "createdAt": "2026-01-01T12:00:00.000Z",
             "email": "all@example.org",
             "pi_email": "all@example.org",
             "title": self.facility.title(name),
@@ -218,10 +232,16 @@ class SciCatWorld(ServiceWorld):
             "instrumentIds": [],
             "metadata": {"releaseDate": {"value": day, "unit": ""}, "doi": f"10.5072/{name}"} if day else {},
             "MeasurementPeriodList": [
-                {"id": f"p{s.number}", "instrument": f"/EXAMPLE/{s.instrument}", "start": start, "end": end}
+                {
+                    "_id": f"p{s.number}",
+                    "id": f"p{s.number}",
+                    "instrument": f"/EXAMPLE/{s.instrument}",
+                    "start": start,
+                    "end": end,
+                }
                 for s in self.facility.sessions
                 if s.proposal == name
-                for start, end in [times(s)]
+                for start, end in [map(utc, times(s))]
             ],
         }
 

@@ -14,6 +14,7 @@ from procrastinate.contrib.django import app
 from procrastinate.contrib.django.django_connector import DjangoConnector
 
 from auth.catalogues.schedule import tick as read_catalogues
+from auth.catalogues.useroffice.threads import Consumers
 from instances.reconcile.sweep import forget_old_tickets, sweep
 from instances.reconcile.watch import watch
 from instances.services import rights
@@ -40,6 +41,7 @@ async def run(concurrency: int) -> None:
         asyncio.create_task(every(600.0, forget_old_tickets)),
         asyncio.create_task(every(5.0, read_catalogues)),
     ]
+    consumers = Consumers()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -59,9 +61,11 @@ async def run(concurrency: int) -> None:
             )
         )
         await asyncio.wait({worker, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        consumers.stop()
         for task in (worker, *loops):
             task.cancel()
         await asyncio.gather(worker, *loops, return_exceptions=True)
+        consumers.join()
 
 
 async def every(seconds: float, work: Callable[[], Any]) -> None:
