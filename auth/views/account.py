@@ -162,11 +162,12 @@ def unlink(request: HttpRequest, identity_id: int) -> HttpResponse:
         return render(
             request, "auth/unlink.html", {"section": "account", "identity": _shown(row, person, _used(request))}
         )
+    ends_this = _used(request) == row.pk
     try:
         linking.unlink(acting_user=person, identity_id=row.pk)
     except User.DoesNotExist as error:
         raise Http404 from error
-    if _used(request) == row.pk:  # this very session has ended
+    if ends_this:
         request.session.flush()
         return redirect("auth:sign_in")
     messages.success(request, f"The identity at {_title(row.iss)} is an account of its own again.")

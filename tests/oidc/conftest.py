@@ -196,6 +196,30 @@ def visitor(
 
 
 @pytest.fixture
+def further(portal: str, independent: Independent, settings: Any, tmp_path: Path) -> dict[str, Any]:
+    """The independent provider as a further one beside the demo provider; its entry in VISA_OIDC_MORE."""
+    os.environ["TESTS_FURTHER_SECRET"] = SECRET
+    entry = {
+        "issuer": independent.url,
+        "client_id": "portal-ES256",
+        "client_secret_env": "TESTS_FURTHER_SECRET",
+        "scope": "openid email profile aarc",
+        "title": "UmbrellaID",
+        "sign_in": True,
+    }
+    (tmp_path / "more.json").write_text(json.dumps([entry]))
+    settings.OIDC_MORE = str(tmp_path / "more.json")
+    return entry
+
+
+@pytest.fixture
+def double(portal: str, further: dict[str, Any]) -> Iterator[Visitor]:
+    """A browser at a portal that knows two providers."""
+    with httpx2.Client() as http:
+        yield Visitor(portal, http)
+
+
+@pytest.fixture
 def heard() -> Iterator[Any]:
     """Everything announced on the bus since the test began."""
     connection.ensure_connection()

@@ -55,6 +55,10 @@ class Independent:
         self.keys = new_keys()
         httpx2.post(f"{self.url}/test/keys", json=_private(self.keys)).raise_for_status()
 
+    def ask_consent(self, wanted: bool) -> None:
+        """Whether people are asked if the portal may know who they are."""
+        httpx2.post(f"{self.url}/test/consent", json=wanted).raise_for_status()
+
     def heard(self) -> list[dict[str, Any]]:
         """Every logout token that it sent, with the portal's status."""
         said: list[dict[str, Any]] = httpx2.get(f"{self.url}/test/heard").json()
