@@ -102,10 +102,10 @@ def end_sessions(request: HttpRequest) -> HttpResponse:
 @require_safe
 @login_required
 def link(request: HttpRequest) -> HttpResponse:
-    """What linking means, and with whom one can log in to do it."""
-    return render(
-        request, "auth/link.html", {"section": "account", "providers": registrations.configured(), "back": "account"}
-    )
+    """What linking means, and with whom one can log in to do it: first with whom one has not."""
+    mine = {row.iss for row in identities_of(person_of(request))}
+    providers = sorted(registrations.configured(), key=lambda known: known.issuer in mine)
+    return render(request, "auth/link.html", {"section": "account", "providers": providers})
 
 
 @never_cache
@@ -209,10 +209,10 @@ def _source(grant: RoleGrant, rows: list[User]) -> str:
     kind, _, name = grant.source.partition(":")
     if kind == "claim":
         iss = next((row.iss for row in rows if row.pk == grant.user_id), "")
-        return f"your groups at {_title(iss) if iss else name}"
+        return f"From your groups at {_title(iss) if iss else name}"
     if kind == "catalogue":
-        return f"the facility’s catalogue ({name})"
+        return f"From the facility’s catalogue ({name})"
     if kind == "person":
         giver = User.objects.filter(pk=int(name)).first() if name.isdecimal() else None
-        return f"given by {giver.name}" if giver else "given by an administrator"
-    return grant.source
+        return f"Given by {giver.name}" if giver else "Given by an administrator"
+    return f"From {grant.source}"

@@ -50,6 +50,7 @@ class Independent:
 
     url: str
     keys: dict[str, Key]
+    port: int = 0
 
     def rotate(self) -> None:
         self.keys = new_keys()
@@ -71,9 +72,10 @@ class Independent:
 
 
 @contextlib.contextmanager
-def independent_process(portal: str) -> Iterator[Independent]:
+def independent_process(portal: str, *, issuer: str = "") -> Iterator[Independent]:
     port, keys = free_ports(1), new_keys()
     told = {"port": port, "portal": portal, "secret": SECRET, "keys": _private(keys), "people": PEOPLE}
+    told |= {"issuer": issuer or f"http://localhost:{port}"}
     process = subprocess.Popen(["node", str(SCRIPT), json.dumps(told)], stdin=subprocess.PIPE)
     try:
         url = f"http://localhost:{port}"
@@ -83,7 +85,7 @@ def independent_process(portal: str) -> Iterator[Independent]:
                     break
             assert process.poll() is None, "the provider has ended"
             time.sleep(0.05)
-        yield Independent(url, keys)
+        yield Independent(issuer or url, keys, port)
     finally:
         process.terminate()
         process.wait(10)

@@ -439,7 +439,7 @@ def test_roles_say_where_they_come_from(double: Visitor, people: dict[str, Perso
         RoleGrant.objects.create(user=me, role=role, because=f"why {role}", source=source, until=until)
     RoleGrant.objects.create(user=me, role=Role.ADMINISTRATOR, because="past", source="x", until=timezone.now())
     page = double.http.get(f"{double.portal}/account/").text
-    for shown in ("given by Ivy Operator", "catalogue (icat)", "your groups at MyAccessID", "why auditor"):
+    for shown in ("Given by Ivy Operator", "catalogue (icat)", "your groups at MyAccessID", "why auditor"):
         assert shown in page
     assert "Administrator" not in page
     assert BRUNO not in page

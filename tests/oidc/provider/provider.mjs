@@ -1,12 +1,11 @@
 // An OpenID provider that others wrote and certified, with MyAccessID's habits: claims only in userinfo, PKCE, acr.
-// The only argument is JSON: {port, portal, secret, keys, people}. It ends when its standard input does. Its own pages
+// The only argument is JSON: {port, issuer, portal, secret, keys, people}. It ends when its standard input does. Its own pages
 // are plain forms; consent is asked for only where a test wants that.
 import { createServer } from 'node:http';
 
 import { Provider } from 'oidc-provider';
 
-const { port, portal, secret, people, ...given } = JSON.parse(process.argv[2]);
-const issuer = `http://localhost:${port}`;
+const { port, issuer, portal, secret, people, ...given } = JSON.parse(process.argv[2]);
 const state = { keys: given.keys, heard: [], consent: false };
 const SCOPE = 'openid email profile aarc';
 const MFA = 'https://refeds.org/profile/mfa';
