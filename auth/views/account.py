@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
@@ -18,7 +19,7 @@ from auth import agents, audit, sessions
 from auth.models import Login, Proposal, RoleGrant, User
 from auth.oidc import link as linking
 from auth.oidc import registrations, step_up
-from auth.oidc.client import Errand
+from auth.oidc.client import PATIENCE, Errand
 from auth.oidc.errors import SignInFailed
 from auth.oidc.registrations import Registration
 
@@ -117,9 +118,13 @@ def link_start(request: HttpRequest) -> HttpResponse:
         raise Http404
     errand = Errand("link", reverse("auth:link_confirm"), request.user.pk, insist=True)
     try:
-        return redirect(flow.ask(request, errand, issuer=known.issuer))
+        answer = redirect(flow.ask(request, errand, issuer=known.issuer))
     except SignInFailed as error:
         return flow.refused(request, error, purpose="link")
+    answer.set_cookie(
+        flow.LINKING, "1", max_age=PATIENCE, secure=settings.SESSION_COOKIE_SECURE, httponly=True, samesite="Lax"
+    )
+    return answer
 
 
 @never_cache
@@ -135,7 +140,9 @@ def link_confirm(request: HttpRequest) -> HttpResponseBase:
             if "link" in request.POST:
                 linking.link(acting_user=person, identity=identity)
                 messages.success(request, f"{identity.name or 'The identity'} at {_title(identity.iss)} is linked.")
-            return redirect("auth:account")
+            answer = redirect("auth:account")
+            answer.delete_cookie(flow.LINKING)
+            return answer
     except SignInFailed as error:
         return flow.refused(request, error, record=request.method == "POST", purpose="link")
     known = User.objects.filter(iss=identity.iss, sub=identity.sub).first()

@@ -104,6 +104,9 @@ class Visitor(Browser):
                 answer = self.http.get(address)
                 continue
             assert answer.status_code == 200, answer.text
+            if "/session/end/confirm" in answer.text:  # it ends the login of somebody else first, by a script
+                answer = self._press(answer, "/session/end/confirm")
+                continue
             assert "/interaction/" in str(answer.request.url), answer.text
             answer = self.http.post(str(answer.request.url), data={"sub": sub, "acr": acr})
         return str(answer.headers["location"])
@@ -119,10 +122,12 @@ class Visitor(Browser):
 
     def confirm_leaving(self, page: str) -> httpx2.Response:
         """Press the button on the provider's page that asks whether to sign out there too."""
-        asked = self.http.get(page)
+        return self._press(self.http.get(page), "/session/end/confirm")
+
+    def _press(self, asked: httpx2.Response, path: str) -> httpx2.Response:
         xsrf = asked.text.partition('name="xsrf" value="')[2].partition('"')[0]
         assert xsrf, asked.text
-        return self.http.post(urljoin(page, "/session/end/confirm"), data={"xsrf": xsrf, "logout": "yes"})
+        return self.http.post(urljoin(str(asked.request.url), path), data={"xsrf": xsrf, "logout": "yes"})
 
 
 def _private(keys: dict[str, Key]) -> dict[str, Any]:

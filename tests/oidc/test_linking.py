@@ -271,6 +271,19 @@ def test_another_person_of_the_same_provider_can_be_linked(double: Visitor, peop
     assert User.objects.get(sub=people["Bruno"].sub).linked_to == User.objects.get(sub=people["Inês"].sub)
 
 
+def test_a_provider_that_ends_the_first_login_for_the_second_is_explained(visitor: Visitor) -> None:
+    visitor.come_in(ALICE)
+    page = visitor.http.get(f"{visitor.portal}/account/link/start/").headers["location"]
+    asked = visitor.http.get(visitor.portal + page.replace("/confirm/?", "/confirm/start/?")).headers["location"]
+    back = visitor.http.get(visitor.log_in(asked, ALICE)).headers["location"]
+    asked = visitor.http.get(visitor.portal + back).headers["location"]
+    answer = visitor.http.get(visitor.log_in(asked, BRUNO))
+    assert answer.status_code == 409
+    assert "Your first login has ended" in answer.text
+    assert not visitor.is_signed_in, "its back-channel logout was heard"
+    assert not User.objects.filter(sub=BRUNO).exists()
+
+
 def test_one_that_is_linked_to_somebody_else_is_refused(
     double: Visitor, further: dict[str, Any], people: dict[str, Person], independent: Independent
 ) -> None:
