@@ -7,7 +7,6 @@ from typing import Any
 import httpx2
 import pytest
 from django.contrib.sessions.models import Session
-from django.utils import timezone
 
 from auth import rights
 from auth.access import Role
@@ -15,9 +14,7 @@ from auth.data import Part
 from auth.digests import session_digest
 from auth.models import AuditEvent, Login, Participation, RoleGrant, User
 from auth.oidc import link as linking
-from auth.oidc.claims import Identity
 from auth.oidc.demo_provider.people import Person
-from auth.oidc.errors import HasIdentities, LinkBlocked, LinkedElsewhere, LinkRefused, SameIdentity
 from instances.services.experiments import my_experiments
 from tests import facility as facilities
 
@@ -373,86 +370,3 @@ def test_a_provider_that_is_for_linking_only_opens_no_session(
     assert "UmbrellaID" not in double.http.get(f"{double.portal}/sign-in/").text
     key = further["issuer"].removeprefix("http://").replace(":", "-")
     assert double.http.get(f"{double.portal}/sign-in/start/", params={"provider": key}).status_code == 404
-
-
-@pytest.mark.parametrize("name", ["ada", "bob"])
-def test_two_linkings_at_once_leave_one_account_and_one_identity(name: str) -> None:
-    """Whichever comes second meets the rows as the first left them."""
-    facility = facilities.build()
-    ada, bob = facility.ada, facility.bob
-    first, second = (ada, bob) if name == "ada" else (bob, ada)
-    linking.link(acting_user=first, identity=Identity(iss=second.iss, sub=second.sub))
-    stale = User.objects.get(pk=second.pk)
-    with pytest.raises(LinkRefused):
-        linking.link(acting_user=stale, identity=Identity(iss=first.iss, sub=first.sub))
-    assert User.objects.filter(linked_to=first).get() == second
-    first.refresh_from_db()
-    assert first.linked_to is None
-
-
-@pytest.mark.parametrize(
-    ("prepare", "error"),
-    [
-        (lambda ada, bob, eve: ada, SameIdentity),
-        (lambda ada, bob, eve: bob, None),
-        (lambda ada, bob, eve: setattr(bob, "linked_to", ada) or bob, SameIdentity),
-        (lambda ada, bob, eve: setattr(bob, "linked_to", eve) or bob, LinkedElsewhere),
-        (lambda ada, bob, eve: setattr(bob, "is_active", False) or bob, LinkBlocked),
-        (lambda ada, bob, eve: setattr(ada, "is_active", False) or bob, LinkBlocked),
-        (lambda ada, bob, eve: setattr(eve, "linked_to", bob) or bob, HasIdentities),
-    ],
-)
-def test_what_may_be_linked(prepare: Any, error: type[LinkRefused] | None) -> None:
-    facility = facilities.build()
-    rows = (facility.ada, facility.bob, facility.eve)
-    other = prepare(*rows)
-    for one in rows:
-        one.save()
-    identity = Identity(iss=other.iss, sub=other.sub)
-    if error is None:
-        linking.link(acting_user=facility.ada, identity=identity)
-        return
-    with pytest.raises(error):
-        linking.link(acting_user=facility.ada, identity=identity)
-    assert not AuditEvent.objects.exists()
-
-
-def test_other_sessions_end_when_one_says_so(
-    double: Visitor, people: dict[str, Person], stranger: Any, heard: Any
-) -> None:
-    double.sign_in(people["Inês"])
-    stranger.sign_in(people["Inês"])
-    page = double.http.get(f"{double.portal}/account/").text
-    assert page.count("An unknown browser") == 2
-    assert "Sign out everywhere else" in page
-    ended = stranger.session
-    assert post(double, "/account/sessions/end/").status_code == 302
-    assert (double.is_signed_in, stranger.is_signed_in) == (True, False)
-    assert heard()[0]["session"] == session_digest(ended)
-    assert AuditEvent.objects.get(action="session.end").detail == {"sessions": 1}
-    assert "1 other session ended." in double.http.get(f"{double.portal}/account/").text
-
-
-def test_the_page_of_one_s_account_is_for_people_who_are_signed_in(double: Visitor) -> None:
-    for path in ("", "link/", "link/start/", "link/confirm/", "confirm/", "confirm/start/", "identities/1/unlink/"):
-        answer = double.http.get(f"{double.portal}/account/{path}")
-        assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (302, "/sign-in/"), path
-
-
-def test_roles_say_where_they_come_from(double: Visitor, people: dict[str, Person]) -> None:
-    facility = facilities.build()
-    double.sign_in(people["Inês"])
-    me = User.objects.get(sub=people["Inês"].sub)
-    until = timezone.now() + timezone.timedelta(days=9)
-    for role, source in [
-        (Role.AUDITOR, f"person:{facility.ivy.pk}"),
-        (Role.IT_SUPPORT, "catalogue:icat"),
-        (Role.INSTRUMENT_CONTROL, "claim:x"),
-    ]:
-        RoleGrant.objects.create(user=me, role=role, because=f"why {role}", source=source, until=until)
-    RoleGrant.objects.create(user=me, role=Role.ADMINISTRATOR, because="past", source="x", until=timezone.now())
-    page = double.http.get(f"{double.portal}/account/").text
-    for shown in ("Given by Ivy Operator", "catalogue (icat)", "your groups at MyAccessID", "why auditor"):
-        assert shown in page
-    assert "Administrator" not in page
-    assert BRUNO not in page
