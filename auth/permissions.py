@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
 from auth.data import STANDARD, STANDARD_TABLE, Kind, Layout, Mode, Part, Row, Table
@@ -42,15 +41,6 @@ def table() -> Table:
 def name() -> str:
     """What the reasons call the configuration; empty where there is none."""
     return Path(settings.PERMISSIONS).name if settings.PERMISSIONS else ""
-
-
-def check(app_configs: object = None, **kwargs: Any) -> list[CheckMessage]:
-    """The system check: every problem is an error."""
-    try:
-        table()
-    except BadPermissions as error:
-        return [Error(problem, id="visa_auth.E001") for problem in error.problems]
-    return []
 
 
 @cache

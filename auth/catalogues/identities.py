@@ -5,16 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from auth.identities import canonical_subject
+
 from . import cells, config, tables
 from .base import PersonKey
 
 UNPROVEN = frozenset({"email", "fullName", "familyName", "givenName", "name"})
 """Fields of a user that anybody may share with, or be given by, somebody else."""
-
-
-def canonical_subject(iss: str, sub: str) -> str:
-    """How `sub` is written here: at MyAccessID upper and lower case mean the same, elsewhere they may not."""
-    return sub.casefold() if sub.casefold().endswith("@myaccessid.org") else sub
 
 
 def canonical(key: PersonKey) -> PersonKey:

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('visa_auth', '0005_catalogue_runs'),
+        ('visa_auth', '0006_identities'),
     ]
 
     operations = [

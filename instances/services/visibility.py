@@ -66,7 +66,6 @@ def facts(instance: Instance, *, at: datetime | None = None) -> InstanceFacts:
         instruments=frozenset(e.instrument_id for e in experiments if not e.proposal.proprietary),
         supported=frozenset(e.pk for e in experiments if _is_supported(e, now)),
         controlled=frozenset(e.instrument_id for e in experiments if _is_near(e, now)),
-        withheld=instance.withheld,
     )
 
 

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from auth import permissions
+from auth import checks
 from instances.broker import server
 
 
@@ -18,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
         try:
-            permissions.table()
-        except permissions.BadPermissions as error:
+            checks.insist()
+        except ImproperlyConfigured as error:
             raise CommandError(str(error)) from None
         server.run(host, port)

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from auth import permissions
+from auth import checks
 from visa.machine.configuration import Machine
 from visa.machine.supervisor import Supervisor
 from visa.postgres import EmbeddedPostgres
@@ -38,8 +39,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            permissions.table()
-        except permissions.BadPermissions as error:
+            checks.insist()
+        except ImproperlyConfigured as error:
             raise CommandError(str(error)) from None
         machine = Machine(options["port"], options["data"].resolve())
         stopping: list[signal.Signals] = []
