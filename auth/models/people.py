@@ -104,6 +104,7 @@ class RoleGrant(models.Model):
             models.UniqueConstraint(
                 fields=["user", "role", "instrument", "experiment", "source"],
                 name="role_once_per_source",
+                condition=Q(ended=None),
                 nulls_distinct=False,
             )
         ]
