@@ -46,6 +46,17 @@ class Events(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
     async def told(self, event: dict[str, Any]) -> None:
         await self.send_json(event["message"])
 
+    async def reconsidered(self, event: dict[str, Any]) -> None:
+        """The person's roles may have changed: hear of everybody's instances, or no longer."""
+        staff = await database_sync_to_async(_is_staff)(self.scope["user"])
+        if staff and STAFF not in self.names:
+            self.names.append(STAFF)
+            await self.channel_layer.group_add(STAFF, self.channel_name)
+        elif not staff and STAFF in self.names:
+            self.names.remove(STAFF)
+            await self.channel_layer.group_discard(STAFF, self.channel_name)
+        await self.send_json(bus.RESYNC)
+
     async def ended(self, event: dict[str, Any]) -> None:
         await self.close(SIGNED_OUT)
 
@@ -67,8 +78,11 @@ async def fan_out() -> None:
                 kind, names = "ended", [f"session-{session}"]
             case {"topic": "close", "user": user}:
                 kind, names = "ended", [f"user-{user}"]
+            case {"topic": "rights", "users": [*users]}:
+                kind, names = "reconsidered", [f"user-{user}" for user in users]
             case {"topic": "resync"}:
-                names = [name for name in layer.groups if name.startswith(("user-", STAFF))]
+                # What was missed may have been about somebody's roles.
+                kind, names = "reconsidered", [name for name in layer.groups if name.startswith("user-")]
             case _:
                 continue
         for name in names:

@@ -15,6 +15,7 @@ from procrastinate.contrib.django.django_connector import DjangoConnector
 
 from instances.reconcile.sweep import forget_old_tickets, sweep
 from instances.reconcile.watch import watch
+from instances.services.roles import end_expired
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ async def run(concurrency: int) -> None:
     loops = [
         asyncio.create_task(every(2.0, watch)),
         asyncio.create_task(every(1.0, sweep)),
+        asyncio.create_task(every(1.0, end_expired)),
         asyncio.create_task(every(600.0, forget_old_tickets)),
     ]
     stopping = asyncio.Event()

@@ -13,9 +13,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
-from .oidc import client, logout, requirements
-from .oidc import sign_in as service
-from .oidc.errors import SignInFailed, Stale, Unreachable, Untrusted, WeakLogin
+from auth.oidc import client, logout, requirements
+from auth.oidc import sign_in as service
+from auth.oidc.errors import SignInFailed, Stale, Unreachable, Untrusted, WeakLogin
 
 log = logging.getLogger(__name__)
 HOME = "/"
