@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
+from auth.oidc import registrations
+
 
 class SecurityHeaders:
     """A strict Content-Security-Policy, with a nonce per response as `request.csp_nonce`."""
@@ -16,8 +18,7 @@ class SecurityHeaders:
         broker = urlsplit(settings.BROKER_URL)
         apps = f"{broker.scheme}://*.{settings.APPS_HOST}"
         self.connect = f"{'wss' if broker.scheme == 'https' else 'ws'}://{broker.netloc}"
-        issuer = urlsplit(settings.OIDC["issuer"])  # signing out posts here and is redirected there
-        self.forms = f"{apps} {issuer.scheme}://{issuer.netloc}" if issuer.netloc else apps
+        self.apps = apps
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.csp_nonce = secrets.token_urlsafe(16)  # type: ignore[attr-defined]
@@ -28,7 +29,13 @@ class SecurityHeaders:
             f"script-src 'self' 'nonce-{request.csp_nonce}'; "  # type: ignore[attr-defined]
             f"style-src 'self' 'nonce-{request.csp_nonce}'; "  # type: ignore[attr-defined]
             "img-src 'self' data: blob:; font-src 'self'; manifest-src 'self'; "
-            f"connect-src 'self' {self.connect}; form-action 'self' {self.forms}",
+            f"connect-src 'self' {self.connect}; form-action 'self' {self.apps}{providers()}",
         )
         response.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
         return response
+
+
+def providers() -> str:
+    """Signing out posts here and is redirected to whichever provider one came from."""
+    addresses = (urlsplit(known.issuer) for known in registrations.configured())
+    return "".join(f" {parts.scheme}://{parts.netloc}" for parts in addresses)

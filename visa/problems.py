@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from auth.oidc.step_up import StepUpNeeded
 from instances import errors
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,9 @@ def _read(error: Exception) -> tuple[HTTPStatus | None, str, dict[str, Any]]:
             return HTTPStatus.UNPROCESSABLE_ENTITY, str(error), {"errors": error.fields}
         case errors.Conflict():
             return HTTPStatus.CONFLICT, str(error), {}
+        case StepUpNeeded():
+            link = {"confirm": error.confirm} if error.confirm else {}
+            return HTTPStatus.FORBIDDEN, str(error), {"reason": error.reason} | link
         case PermissionDenied():
             return HTTPStatus.FORBIDDEN, str(error) or "You may not do this.", {}
         case exceptions.ValidationError():

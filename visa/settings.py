@@ -53,6 +53,15 @@ OIDC = {
     "client_secret": env.str("VISA_OIDC_CLIENT_SECRET", default=""),
     "scope": env.str("VISA_OIDC_SCOPE", default="openid email profile aarc"),
     "title": env.str("VISA_OIDC_TITLE", default="MyAccessID"),
+    "uid_claim": env.str("VISA_OIDC_UID_CLAIM", default=""),
+    "username_claim": env.str("VISA_OIDC_USERNAME_CLAIM", default=""),
+}
+OIDC_MORE = env.str("VISA_OIDC_MORE", default="")  # a file: further providers
+ROLE_MAPPING = env.str("VISA_ROLE_MAPPING", default="")  # a file: roles that entitlements give
+# What counts as a fresh confirmation, for actions that demand one. No acr: any fresh login.
+STEP_UP = {
+    "minutes": env.int("VISA_STEP_UP_MINUTES", default=10),
+    "acr": env.str("VISA_STEP_UP_ACR", default="https://refeds.org/profile/mfa").split(),
 }
 # Who may sign in, and how. Empty: no such condition. The page for each refusal says which one it was.
 OIDC_REQUIRES = {
@@ -140,7 +149,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 AUTH_USER_MODEL = "visa_auth.User"
-AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["auth.backends.PersonBackend"]
 LOGIN_URL = "/sign-in/"
 SESSION_COOKIE_NAME = "visa_session"
 CSRF_COOKIE_NAME = "visa_csrf"

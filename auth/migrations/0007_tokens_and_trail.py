@@ -54,7 +54,7 @@ END $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("visa_auth", "0004_rights")]
+    dependencies = [("visa_auth", "0006_identities")]
     operations = [
         migrations.RunPython(keep_what_they_could, migrations.RunPython.noop),
         migrations.AlterField("apitoken", "expires", models.DateTimeField()),

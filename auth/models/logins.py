@@ -11,11 +11,15 @@ class Login(models.Model):
     """The login that a session began with. It goes when the session goes."""
 
     session = models.OneToOneField(Session, models.CASCADE, primary_key=True, related_name="login")
-    user = models.ForeignKey("User", models.CASCADE, related_name="logins")
+    user = models.ForeignKey("User", models.CASCADE, related_name="logins", help_text="Whose session it is.")
+    identity = models.ForeignKey(
+        "User", models.CASCADE, related_name="own_logins", help_text="The identity of theirs that was used."
+    )
     iss = models.CharField(max_length=255)
     sub = models.CharField(max_length=255)
     sid = models.CharField(max_length=255, blank=True, help_text="The provider's own session; empty: it did not say.")
     begun = models.DateTimeField(default=timezone.now)
+    agent = models.CharField(max_length=300, blank=True, help_text="What the browser calls itself.")
 
     class Meta:
         indexes: ClassVar = [

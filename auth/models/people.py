@@ -37,6 +37,8 @@ class User(AbstractBaseUser):
     is_active = models.BooleanField(default=True)
     preferences = models.JSONField(default=dict, blank=True)
     joined = models.DateTimeField(default=timezone.now)
+    linked_at = models.DateTimeField(null=True, blank=True)
+    proven_at = models.DateTimeField(null=True, blank=True, help_text="The last login through this very identity.")
 
     USERNAME_FIELD = "username"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["iss", "sub", "name"]
@@ -52,6 +54,11 @@ class User(AbstractBaseUser):
         if self.uid is None:
             self.uid = unix.free_uids(1)[0]
         super().save(*args, **kwargs)
+
+    @property
+    def person(self) -> "User":
+        """The account that signing in with this identity opens: this one, unless it is linked to another."""
+        return self.linked_to or self
 
     @property
     def initials(self) -> str:

@@ -10,7 +10,7 @@ from .claims import Identity
 
 def account_for(identity: Identity) -> tuple[User, bool]:
     """Their row, up to date, and whether it is new. Call it in a transaction."""
-    known = User.objects.filter(iss=identity.iss, sub=identity.sub).first()
+    known = User.objects.select_related("linked_to").filter(iss=identity.iss, sub=identity.sub).first()
     user, new = (known, False) if known else _create(identity)
     if not new:
         _refresh(user, identity)

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from auth.identities import canonical_subject, scope_fits
+
 MFA = "https://refeds.org/profile/mfa"
 ASSURANCE = "https://refeds.org/assurance"
 NO_ACR = frozenset({"", "0"})
@@ -51,6 +53,14 @@ class Identity:
     acr: str = ""
     sid: str = ""
     """The provider's own session, by which it can later say that it ended."""
+    subject: str = ""
+    """What the provider calls them in logout tokens: `sub`, unless another claim was chosen as the key."""
+    auth_time: int | None = None
+    """When they logged in there, in seconds since 1970; None: it did not say."""
+    uid: str = ""
+    """The Unix uid that the provider asserts, as it said it."""
+    login_name: str = ""
+    """The Unix login name that the provider asserts."""
 
     @property
     def groups(self) -> tuple[Entitlement, ...]:
@@ -73,11 +83,18 @@ class Identity:
         }
 
 
-def identity(id_token: Mapping[str, Any], userinfo: Mapping[str, Any]) -> Identity:
+def identity(
+    id_token: Mapping[str, Any],
+    userinfo: Mapping[str, Any],
+    *,
+    sub_claim: str = "",
+    uid_claim: str = "",
+    username_claim: str = "",
+) -> Identity:
     """Of a verified ID token and the userinfo that belongs to it. ClaimsRefused when they are two people's or nobody's.
 
     Userinfo wins where both speak, for most providers say most there; who it is, and how they proved it, is for the
-    signed token alone.
+    signed token alone. `sub_claim`: the claim that is the stable key instead of `sub` (UmbrellaID: EAAHash).
     """
     iss, sub = id_token.get("iss"), id_token.get("sub")
     if not (isinstance(iss, str) and iss and isinstance(sub, str) and sub.strip()):
@@ -86,16 +103,19 @@ def identity(id_token: Mapping[str, Any], userinfo: Mapping[str, Any]) -> Identi
         raise ClaimsRefused("the ID token's subject is no identifier")
     if userinfo.get("sub") != sub:
         raise ClaimsRefused("userinfo is about somebody else than the ID token")
+    if not scope_fits(iss, sub):
+        raise ClaimsRefused("the subject's scope is not the issuer's")
     claims = {**id_token, **{key: value for key, value in userinfo.items() if value not in (None, "", [])}}
     given, family = one(claims, "given_name"), one(claims, "family_name")
     acr = one(id_token, "acr")
+    key = _key(id_token, userinfo, sub_claim) if sub_claim else sub
     return Identity(
         iss=iss,
-        sub=sub,
+        sub=canonical_subject(iss, key),
         name=(one(claims, "name") or f"{given} {family}".strip())[:200],
         given_name=given[:200],
         family_name=family[:200],
-        preferred_username=one(claims, "preferred_username")[:200],
+        preferred_username=one(claims, "preferred_username", *(["uid"] if sub_claim else []))[:200],
         email=_email(one(claims, "email", "mail")),
         email_verified=claims.get("email_verified") in (True, "true"),
         affiliation=_affiliation(claims)[:200],
@@ -104,6 +124,10 @@ def identity(id_token: Mapping[str, Any], userinfo: Mapping[str, Any]) -> Identi
         assurance=many(claims, "eduperson_assurance", "eduPersonAssurance"),
         acr="" if acr in NO_ACR else acr,
         sid=sid if (sid := id_token.get("sid")) and is_identifier(sid) else "",
+        subject=canonical_subject(iss, sub),
+        auth_time=_seconds(id_token.get("auth_time")),
+        uid=one(claims, uid_claim)[:40] if uid_claim else "",
+        login_name=one(claims, username_claim)[:200] if username_claim else "",
     )
 
 
@@ -136,6 +160,19 @@ def many(claims: Mapping[str, Any], *names: str) -> tuple[str, ...]:
     """All values of all `names`, in order, each once; what is not text is left out."""
     values = (value for name in names for value in _as_list(claims.get(name)))
     return tuple(dict.fromkeys(text for text in map(_clean, values) if text))
+
+
+def _key(id_token: Mapping[str, Any], userinfo: Mapping[str, Any], name: str) -> str:
+    """The one value of the claim that is the key; two different ones, or none, are nobody's."""
+    said = [value for claims in (id_token, userinfo) for value in _as_list(claims.get(name)) if value is not None]
+    if not (said and is_identifier(said[0]) and said[0].strip() and all(value == said[0] for value in said)):
+        raise ClaimsRefused(f"{name} does not name anybody")
+    return str(said[0])
+
+
+def _seconds(value: Any) -> int | None:
+    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 10**11
+    return int(value) if usable else None
 
 
 def _as_list(value: Any) -> Iterable[Any]:

@@ -6,22 +6,21 @@ remembered; `Client.finish` turns the answer into an Identity or raises one of e
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import httpx2
 from authlib.integrations.httpx_client import OAuth2Client, OAuthError
 from authlib.oidc.core import CodeIDToken
-from django.conf import settings
-from django.urls import reverse
 from joserfc.errors import JoseError
 
 from . import claims
 from .errors import Denied, SignInFailed, Stale, Unreachable, Untrusted
 from .provider import TIMEOUT, Provider, fetch_json
+from .registrations import Registration, by_issuer, by_key
 
 LEEWAY = 60
 """Seconds by which the clocks may differ."""
@@ -34,29 +33,36 @@ OUTAGES = frozenset({"server_error", "temporarily_unavailable"})
 
 
 @dataclass(frozen=True, slots=True)
-class Registration:
-    """How the portal is known at a provider."""
+class Errand:
+    """What a login at a provider is wanted for."""
 
-    issuer: str
-    client_id: str
-    client_secret: str
-    scope: str
-    redirect_uri: str
+    purpose: Literal["sign_in", "confirm", "link"] = "sign_in"
+    next: str = "/"
+    account: int | None = None
+    """Whose session it is that something is confirmed in, or linked to."""
+    acr: tuple[str, ...] = ()
+    """The kinds of login to wish for."""
+    insist: bool = False
+    """The person is to log in there again, come what may: an older login would not do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A sign-in under way; only the browser that began it, by its session, may end it."""
+    """An errand under way; only the browser that began it, by its session, may end it."""
 
     nonce: str
     verifier: str
-    next: str
     begun: float
-    insisted: bool = False
-    """The person was asked to log in again, because the first login was not strong enough."""
+    issuer: str
+    errand: Errand
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> "Pending":
+        errand = Errand(**{**kept["errand"], "acr": tuple(kept["errand"]["acr"])})
+        return cls(**{**kept, "errand": errand})
 
     @property
     def is_late(self) -> bool:
@@ -68,14 +74,14 @@ class Client:
         self.registration = registration
         self.provider = Provider(registration.issuer)
 
-    def begin(self, *, next_page: str, acr: Sequence[str] = (), insist: bool = False) -> tuple[str, str, Pending]:
-        """The provider's page to send the browser to, the state, and what to remember under that state.
-
-        `acr`: the kinds of login to wish for. `insist`: the person is to log in there again, come what may.
-        """
+    def begin(self, errand: Errand) -> tuple[str, str, Pending]:
+        """The provider's page to send the browser to, the state, and what to remember under that state."""
         metadata = self.provider.metadata()
-        pending = Pending(secrets.token_urlsafe(32), secrets.token_urlsafe(48), next_page, time.time(), insist)
-        wishes = ({"acr_values": " ".join(acr)} if acr else {}) | ({"prompt": "login"} if insist else {})
+        issuer = self.registration.issuer
+        pending = Pending(secrets.token_urlsafe(32), secrets.token_urlsafe(48), time.time(), issuer, errand)
+        wishes = {"acr_values": " ".join(errand.acr)} if errand.acr else {}
+        if errand.insist:  # max_age makes it say when that was (OpenID Connect Core 2)
+            wishes |= {"prompt": "login", "max_age": "0"}
         with self._session() as session:
             url, state = session.create_authorization_url(
                 metadata.authorization_endpoint,
@@ -99,7 +105,13 @@ class Client:
         id_token = self._check_id_token(token, pending.nonce)
         userinfo = fetch_json(self.provider.metadata().userinfo_endpoint, bearer=str(token["access_token"]))
         try:
-            return claims.identity(id_token, userinfo)
+            return claims.identity(
+                id_token,
+                userinfo,
+                sub_claim=self.registration.sub_claim,
+                uid_claim=self.registration.uid_claim,
+                username_claim=self.registration.username_claim,
+            )
         except claims.ClaimsRefused as error:
             raise Untrusted(str(error)) from error
 
@@ -181,18 +193,16 @@ def refusal(error: str) -> SignInFailed:
 
 
 def configured() -> Client:
-    """The client of the provider in the settings; the same one, with what it has learned, for the whole process."""
-    if not settings.OIDC["issuer"]:
-        raise Unreachable("no identity provider is configured (VISA_OIDC_ISSUER)")
-    return _client(
-        Registration(
-            issuer=settings.OIDC["issuer"],
-            client_id=settings.OIDC["client_id"],
-            client_secret=settings.OIDC["client_secret"],
-            scope=settings.OIDC["scope"],
-            redirect_uri=settings.PORTAL_URL + reverse("auth:callback"),
-        )
-    )
+    """The client of the main provider; the same one, with what it has learned, for the whole process."""
+    return of("")
+
+
+def of(issuer: str) -> Client:
+    """The client of one provider; of the main one without `issuer`. Unreachable when there is none."""
+    known = by_issuer(issuer) if issuer else by_key("")
+    if known is None:
+        raise Unreachable("no such identity provider is configured (VISA_OIDC_ISSUER, VISA_OIDC_MORE)")
+    return _client(known)
 
 
 @lru_cache(maxsize=8)

@@ -8,7 +8,17 @@
      ├── NotAdmitted     a good answer about somebody whom the configuration does not let in
      ├── WeakLogin       a good answer, but the login was not of the required kind
      ├── LowAssurance    a good answer, but the home organisation is not sure enough of who they are
-     └── Blocked         a good answer about somebody who may not come in
+     ├── Blocked         a good answer about somebody who may not come in
+     ├── ConfirmationFailed
+     │    ├── AnotherPerson      somebody else than whoever is signed in
+     │    ├── NotAfresh          the same person, but by an older login
+     │    └── WeakConfirmation   the same person, but the login was not of the required kind
+     └── LinkRefused
+          ├── SameIdentity       it is theirs already
+          ├── LinkedElsewhere    it belongs to another account
+          ├── LinkBlocked        one of the two accounts is blocked
+          ├── HasIdentities      it is the main account of further identities
+          └── NotProven          one of the two logins was too long ago
 
 `str()` is for the log and the audit trail and never holds a secret; the page shows the sentences of the class.
 """
@@ -95,3 +105,66 @@ class Blocked(SignInFailed):
     means = "You cannot use the portal. Your data is kept."
     advice = "The helpdesk can tell you why and what to do."
     again = False
+
+
+class ConfirmationFailed(SignInFailed):
+    status = 403
+    title = "This was not confirmed"
+    means = "You are still signed in as before. What you wanted to do has not been done."
+    advice = "Go back and try again."
+
+
+class AnotherPerson(ConfirmationFailed):
+    title = "That was somebody else"
+    happened = "The login that came back belongs to another account than the one you are signed in with."
+    advice = "Confirm with the identity that you signed in with, or sign out and come back as the other person."
+
+
+class NotAfresh(ConfirmationFailed):
+    title = "You were not asked to log in again"
+    happened = "We asked for a new login, and the service that checks who you are answered with an older one."
+    advice = "Sign out there, or close the browser, then sign in here and try again."
+
+
+class WeakConfirmation(ConfirmationFailed):
+    title = "A second factor is needed for this"
+    happened = "This action asks for a login with a second factor, and your organisation's login did not confirm one."
+    advice = "Set up a second factor (an app or a security key) with your organisation, then try again."
+
+
+class LinkRefused(SignInFailed):
+    status = 409
+    title = "The identity was not linked"
+    means = "You are still signed in as before. Neither account has changed."
+
+
+class SameIdentity(LinkRefused):
+    title = "This identity is yours already"
+    happened = "The login that came back is one that already opens your account, so there is nothing to link."
+    advice = "To link another one, choose the other account on the login page: you may have to sign out there first."
+
+
+class LinkedElsewhere(LinkRefused):
+    title = "This identity belongs to another account"
+    happened = "You proved that this identity is yours, but it is linked to another account of this portal."
+    advice = "Sign in with it and unlink it on the page of your account there, then link it here."
+
+
+class LinkBlocked(LinkRefused):
+    status = 403
+    title = "A blocked account cannot be linked"
+    happened = "One of the two accounts has been blocked at this portal."
+    advice = "The helpdesk can tell you why and what to do."
+    again = False
+
+
+class HasIdentities(LinkRefused):
+    title = "This identity has others linked to it"
+    happened = "The account of this identity is the main account of further identities, and those would be cut off."
+    advice = "Sign in with it and either unlink the others there, or link the identity you use now from there instead."
+
+
+class NotProven(LinkRefused):
+    title = "This took too long"
+    happened = "Linking needs a fresh login of both identities, and one of them was too long ago or is missing."
+    advice = "Start again; it takes a minute."

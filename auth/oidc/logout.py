@@ -3,23 +3,25 @@
 Source: OpenID Connect Back-Channel Logout 1.0, sections 2.4 to 2.8.
 """
 
+import base64
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
-from django.contrib.sessions.models import Session
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from auth import audit, bus
-from auth.digests import session_digest
+from auth import audit, sessions
+from auth.identities import canonical_subject
 from auth.models import Login, SpentLogout
 
 from .claims import is_identifier
 from .client import LEEWAY, Client
+from .registrations import by_issuer
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 TYPES = frozenset({"logout+jwt", "application/logout+jwt", "jwt"})
@@ -46,6 +48,21 @@ class Logout:
     sid: str
     jti: str
     issued: float
+
+
+def sender(token: str) -> str:
+    """Which of the further providers a token says that it is from, before anything about it is believed.
+
+    Empty, which is the main provider, for everybody else: its keys then decide.
+    """
+    try:
+        body = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    except (IndexError, ValueError, RecursionError):
+        return ""
+    said = claims.get("iss") if isinstance(claims, dict) else None
+    known = by_issuer(said) if isinstance(said, str) else None
+    return known.issuer if known and known.key else ""
 
 
 def read(token: Any, client: Client) -> Logout:
@@ -80,22 +97,18 @@ def checked(claims: Mapping[str, Any], *, issuer: str, audience: str, at: float 
         raise LogoutRefused("jti", "The token has no identifier.")
     if not (sub or sid) or any(value != "" and not is_identifier(value) for value in (sub, sid)):
         raise LogoutRefused("subject", "The token names neither a subject nor a session.")
-    return Logout(issuer, sub, sid, jti, issued)
+    return Logout(issuer, canonical_subject(issuer, sub), sid, jti, issued)
 
 
 def end(logout: Logout) -> int:
     """End what began with these logins: sessions, unused tickets, live connections. Returns how many sessions.
 
-    Tickets need no row of their own to change: the broker redeems none whose session is gone. LogoutRefused when the
-    token was used before.
+    LogoutRefused when the token was used before.
     """
     with transaction.atomic():
         _spend(logout)
         logins = list(Login.objects.select_for_update(of=("self",)).select_related("user").filter(_which(logout)))
-        keys = {login.session_id for login in logins}
-        Session.objects.filter(session_key__in=keys).delete()
-        for key in keys:
-            bus.announce("close", session=session_digest(key), reason=REASON)
+        ended = sessions.end(logins, reason=REASON)
         for user in {login.user for login in logins}:
             count = sum(login.user_id == user.pk for login in logins)
             audit.record(
@@ -105,7 +118,7 @@ def end(logout: Logout) -> int:
                 because=REASON,
                 detail={"sessions": count, "jti": logout.jti, "all": not logout.sid},
             )
-    return len(keys)
+    return ended
 
 
 def _which(logout: Logout) -> Q:

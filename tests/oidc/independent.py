@@ -102,6 +102,12 @@ class Visitor(Browser):
             answer = self.http.post(str(answer.request.url), data={"sub": sub, "acr": acr})
         return str(answer.headers["location"])
 
+    def forget_provider(self) -> None:
+        """As if the provider remembered nobody: otherwise it ends the first login when another one begins."""
+        for cookie in list(self.http.cookies.jar):
+            if cookie.name.startswith(("_session", "_interaction")):
+                self.http.cookies.jar.clear(cookie.domain, cookie.path, cookie.name)
+
     def come_in(self, sub: str, acr: str = "") -> httpx2.Response:
         return self.http.get(self.log_in(self.start(), sub, acr))
 

@@ -73,7 +73,7 @@ def test_the_session_gets_a_new_key_and_keeps_no_token(browser: Browser, people:
     session = Session.objects.get()
     assert session.session_key == browser.session
     kept = session.get_decoded()
-    assert set(kept) == {"_auth_user_id", "_auth_user_backend", "_auth_user_hash", "identity"}
+    assert set(kept) == {"_auth_user_id", "_auth_user_backend", "_auth_user_hash", "identity", "confirmed"}
     assert set(kept["identity"]) == {"iss", "sub", "acr", "assurance", "entitlements"}
 
 
