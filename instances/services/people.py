@@ -1,13 +1,11 @@
 """Blocking people, and letting them in again."""
 
-from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from auth import audit, bus, rights
+from auth import audit, bus, rights, sessions
 from auth.access import Actor, deny
-from auth.digests import session_digest
 from auth.models import Login, User
 from instances.errors import Conflict, Denied, Invalid
 from instances.policy import may_administer
@@ -66,13 +64,10 @@ def _about(acting_user: User, person: User, because: str) -> tuple[Actor, frozen
 
 def _end_sessions(accounts: frozenset[int]) -> int:
     """Sessions whose login is not known are worthless from now on too: nobody who is blocked is anybody's session."""
-    keys = list(Login.objects.filter(user__in=accounts).values_list("session_id", flat=True))
-    Session.objects.filter(session_key__in=keys).delete()
-    for key in keys:
-        bus.announce("close", session=session_digest(key), reason=REASON)
+    ended = sessions.end(Login.objects.filter(Q(user__in=accounts) | Q(identity__in=accounts)), reason=REASON)
     for account in sorted(accounts):
         bus.announce("close", user=account, reason=REASON)
-    return len(keys)
+    return ended
 
 
 def _detail(accounts: frozenset[int], **more: object) -> dict[str, object]:

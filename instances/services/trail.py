@@ -1,9 +1,9 @@
 """Reading the audit trail: searching it, taking it away, checking its chain. Each is an access that leaves a row."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -16,6 +16,7 @@ from instances.policy import may_audit
 
 PORTAL = "system"
 """As a person: what the portal did by itself."""
+FILTERS = ("person", "action", "target", "since", "until")
 NAMESAKES = 50
 CHUNK = 2000
 CHECKED_AT_ONCE = 20_000
@@ -40,11 +41,25 @@ class Search:
         return {name: str(value) for name, value in asdict(self).items() if value}
 
 
+def read(query: Mapping[str, str]) -> tuple[Search, dict[str, str]]:
+    """A search from what was typed, and a sentence for each field that makes no sense. Times without a zone are UTC."""
+    problems: dict[str, str] = {}
+    times: dict[str, datetime | None] = {}
+    for name in ("since", "until"):
+        times[name] = _moment(query[name])
+        if query[name] and times[name] is None:
+            problems[name] = "Write a day and a time, for example 2026-11-23 14:30."
+    if not problems and times["since"] and times["until"] and times["since"] > times["until"]:
+        problems["until"] = "This lies before the beginning."
+    return Search(query["person"], query["action"], query["target"], times["since"], times["until"]), problems
+
+
 def search(wanted: Search, *, acting_user: User, first: bool) -> QuerySet[AuditEvent]:
     """The rows, newest first. `first`: the search begins here, and is written down; its further pages are not."""
     actor = _auditor(acting_user)
     rows = _matching(wanted)
     if first:
+        rows = rows.filter(seq__lte=_newest())  # without the row that says so
         _written(actor, "audit.search", wanted)
     return rows
 
@@ -53,9 +68,13 @@ def download(wanted: Search, *, acting_user: User) -> Iterator[list[AuditEvent]]
     """All rows of a search in pieces, newest first, up to what was there when it began."""
     actor = _auditor(acting_user)
     rows = _matching(wanted)
-    newest = AuditEvent.objects.order_by("-seq").values_list("seq", flat=True).first() or 0
+    newest = _newest()
     _written(actor, "audit.download", wanted)
     return _pieces(rows, newest)
+
+
+def _newest() -> int:
+    return AuditEvent.objects.order_by("-seq").values_list("seq", flat=True).first() or 0
 
 
 def _pieces(rows: QuerySet[AuditEvent], newest: int) -> Iterator[list[AuditEvent]]:
@@ -148,3 +167,11 @@ def _between(rows: QuerySet[AuditEvent], since: datetime | None, until: datetime
         after = by_time.filter(at__gt=until).first()
         rows = rows.filter(seq__lt=after) if after is not None else rows
     return rows
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -24,7 +24,9 @@ WHY = "Shared their account with a colleague"
 def session_of(user: User) -> Client:
     client = Client(headers={"host": "localhost"})
     client.force_login(user)
-    Login.objects.create(session_id=client.session.session_key, user=user, iss=user.iss, sub=user.sub, sid="")
+    Login.objects.create(
+        session_id=client.session.session_key, user=user, identity=user, iss=user.iss, sub=user.sub, sid=""
+    )
     return client
 
 

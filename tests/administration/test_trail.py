@@ -2,16 +2,19 @@
 
 import csv
 import io
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from asgiref.sync import sync_to_async
+from django.db import connection, connections
 from django.test import AsyncClient, Client
 from django.urls import reverse
 
 from auth import audit
 from auth.models import AuditEvent
+from instances.services import trail as service
 from tests.facility import Facility
 
 from .conftest import As
@@ -96,40 +99,24 @@ def test_the_cost_of_a_page_does_not_grow_with_the_trail(facility: Facility, sig
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute(
-            "INSERT INTO visa_auth_auditevent (seq, at, actor_id, actor_name, action, target, because, detail, previous,"
-            " digest) SELECT n, now() - interval '1 second' * (500000 - n), n %% 500, 'somebody', 'a.' || n %% 40,"
-            " 'user:' || n %% 3000, '', '{}', '', '' FROM generate_series(1, 500000) n"
+            "INSERT INTO visa_auth_auditevent (seq, at, actor_id, actor_name, action, target, because, detail,"
+            " previous, digest) SELECT n, now() - interval '1 second' * (500000 - n), n % 500, 'somebody',"
+            " 'a.' || n % 40, 'user:' || n % 3000, '', '{}', '', '' FROM generate_series(1, 500000) n"
         )
         cursor.execute("SET LOCAL session_replication_role = origin")
         cursor.execute("ANALYZE visa_auth_auditevent")
     newest = AuditEvent.objects.order_by("-seq")[0].at
-    client = signed_in(facility.aud)
-    read = []
-    for query in [
-        {},
-        {"before": 250_000},
-        {"action": "a.7"},
-        {"target": "user:17", "before": 400_000},
-        {"since": (newest - timedelta(days=4)).isoformat(), "until": (newest - timedelta(days=3)).isoformat()},
-    ]:
-        from instances.services import trail as service
-        from instances.views.administration.trail import read as read_filters
-
-        names = ("person", "action", "target", "since", "until")
-        wanted, _ = read_filters({name: str(query.get(name, "")) for name in names})
+    client, read = signed_in(facility.aud), []
+    span = {"since": (newest - timedelta(days=4)).isoformat(), "until": (newest - timedelta(days=3)).isoformat()}
+    for query in [{}, {"before": 250_000}, {"action": "a.7"}, {"target": "user:17", "before": 400_000}, span]:
+        wanted, _ = service.read({name: str(query.get(name, "")) for name in service.FILTERS})
         rows = service.search(wanted, acting_user=facility.aud, first=False)
         if "before" in query:
             rows = rows.filter(seq__lt=query["before"])
-        (plan,) = (explained[0] for explained in [_explained(rows[:51])])
+        plan = json.loads(rows[:51].explain(format="JSON", analyze=True))[0]
         read.append(_rows_read(plan["Plan"]))
         assert len(numbers(client, **query)) == 50
     assert max(read) < 5000, read
-
-
-def _explained(rows: Any) -> Any:
-    import json
-
-    return json.loads(rows.explain(format="JSON", analyze=True))
 
 
 def _rows_read(plan: dict[str, Any]) -> int:
@@ -159,14 +146,13 @@ def test_the_csv_is_read_in_pieces(trail: Facility, signed_in: As, monkeypatch: 
 
 @pytest.mark.django_db(transaction=True)
 async def test_under_asgi_the_csv_is_streamed_too(facility: Facility) -> None:
-    from asgiref.sync import sync_to_async
-
     client = AsyncClient(headers={"host": "localhost"})
     await sync_to_async(client.force_login)(facility.aud)
     answer = await client.get(reverse("instances:administration_download"))
     assert answer.is_async
     lines = b"".join([piece async for piece in answer.streaming_content]).decode().splitlines()
     assert lines[0].startswith("number,time")
+    await sync_to_async(connections.close_all)()
 
 
 def test_the_chain_is_said_to_hold_and_until_where(trail: Facility, signed_in: As) -> None:

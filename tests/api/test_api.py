@@ -46,6 +46,8 @@ def test_the_schema_is_valid_openapi_and_names_every_route(client: Client, facil
     schema = SchemaGenerator().get_schema(request=None, public=True)
     validate_schema(schema)
     assert {path.removeprefix("/api/v1/") for path in schema["paths"]} == {
+        "audit/",
+        "roles/",
         "environments/",
         "flavours/",
         "experiments/",

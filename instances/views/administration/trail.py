@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,7 +21,6 @@ from instances.views.home import kept
 
 from .common import ROWS, asked, shown, staff
 
-FILTERS = ("person", "action", "target", "since", "until")
 COLUMNS = ("number", "time", "person id", "person", "action", "target", "because", "detail", "digest")
 
 
@@ -29,8 +28,8 @@ COLUMNS = ("number", "time", "person id", "person", "action", "target", "because
 @require_safe
 def audit(request: HttpRequest) -> HttpResponse:
     """Newest first; `before` and `after` are numbers of rows, so that a page costs the same wherever it lies."""
-    query = asked(request, *FILTERS)
-    wanted, problems = read(query)
+    query = asked(request, *trail.FILTERS)
+    wanted, problems = trail.read(query)
     before, after = _number(request, "before"), _number(request, "after")
     rows: list[AuditEvent] = []
     more = False
@@ -59,8 +58,8 @@ def audit(request: HttpRequest) -> HttpResponse:
 @require_safe
 def download(request: HttpRequest) -> HttpResponseBase:
     """The rows of a search as CSV, streamed as they are read."""
-    query = asked(request, *FILTERS)
-    wanted, problems = read(query)
+    query = asked(request, *trail.FILTERS)
+    wanted, problems = trail.read(query)
     if problems:
         return HttpResponse(" ".join(problems.values()), status=422, content_type="text/plain; charset=utf-8")
     pieces = _lines(trail.download(wanted, acting_user=user_of(request)))
@@ -77,18 +76,6 @@ def chain(request: HttpRequest) -> HttpResponse:
     after = _number(request, "after") or 0
     checked = trail.check_chain(acting_user=user_of(request), after=after)
     return shown(request, "chain.html", "audit", checked=checked, begun=after + 1, digest=checked.stretch.digest.hex())
-
-
-def read(query: dict[str, str]) -> tuple[trail.Search, dict[str, str]]:
-    problems: dict[str, str] = {}
-    times: dict[str, datetime | None] = {}
-    for name in ("since", "until"):
-        times[name] = _moment(query[name])
-        if query[name] and times[name] is None:
-            problems[name] = "Write a day and a time, for example 2026-11-23 14:30."
-    if not problems and times["since"] and times["until"] and times["since"] > times["until"]:
-        problems["until"] = "This lies before the beginning."
-    return trail.Search(query["person"], query["action"], query["target"], times["since"], times["until"]), problems
 
 
 def _page(found: Any, before: int | None, after: int | None) -> tuple[list[AuditEvent], bool]:
@@ -136,14 +123,6 @@ async def _awaited(pieces: Iterator[str]) -> AsyncIterator[str]:
     following = sync_to_async(lambda: next(pieces, None))
     while (piece := await following()) is not None:
         yield piece
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _number(request: HttpRequest, name: str) -> int | None:
