@@ -1,7 +1,11 @@
 """Unix login names: readable inside instances, unique, and never a key. The alphabet part is pure."""
 
 import re
+import string
 import unicodedata
+from collections.abc import Sequence
+
+from django.db.models import F, Func, Value
 
 from auth.models import User
 
@@ -38,9 +42,21 @@ def plain(text: str) -> str:
 
 def free(suggested: str) -> str:
     """`suggested`, or it with the lowest number that makes it free now. The unique column has the last word."""
-    taken = set(User.objects.filter(username__startswith=suggested).values_list("username", flat=True)) | RESERVED
-    number, username = 1, suggested
-    while username in taken:
-        number += 1
-        username = f"{suggested}{number}"
-    return username
+    return free_many([suggested])[0]
+
+
+def free_many(suggested: Sequence[str]) -> list[str]:
+    """For each of them one of its own, as `free` gives it; earlier ones are heard first. One query."""
+    stems = {suggestion.rstrip(string.digits) for suggestion in suggested}
+    users = User.objects.annotate(stem=Func(F("username"), Value(string.digits), function="rtrim"))
+    taken = set(users.filter(stem__in=stems).values_list("username", flat=True)) | RESERVED
+    numbers: dict[str, int] = {}
+    found = []
+    for suggestion in suggested:
+        username = suggestion
+        while username in taken:
+            numbers[suggestion] = numbers.get(suggestion, 1) + 1
+            username = f"{suggestion}{numbers[suggestion]}"
+        taken.add(username)
+        found.append(username)
+    return found

@@ -74,17 +74,10 @@ OIDC_REQUIRES = {
 # How long an API token may work at most.
 TOKEN_DAYS_MAX = env.int("VISA_TOKEN_DAYS_MAX", default=365)
 
-# The portal's own accounts at the facility's catalogues; everything else about them is in a file of theirs.
-CATALOGUE_ACCOUNTS = {
-    "icat": {
-        "username": env.str("VISA_ICAT_USERNAME", default=""),
-        "password": env.str("VISA_ICAT_PASSWORD", default=""),
-    },
-    "scicat": {
-        "username": env.str("VISA_SCICAT_USERNAME", default=""),
-        "password": env.str("VISA_SCICAT_PASSWORD", default=""),
-    },
-}
+# The facility's catalogues: a JSON file that names them. The portal's own accounts there come from the environment,
+# as VISA_CATALOGUE_<NAME>_USERNAME and _PASSWORD.
+CATALOGUES = env.str("VISA_CATALOGUES", default="")
+CATALOGUE_ACCOUNTS = {name: value for name, value in env.ENVIRON.items() if name.startswith("VISA_CATALOGUE_")}
 
 INSTALLED_APPS = [
     "django.contrib.contenttypes",

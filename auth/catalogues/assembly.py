@@ -105,7 +105,15 @@ class Assembly:
         return code
 
     def proposal(
-        self, code: str, *, title: str, abstract: str, released: date | None, doi: str, rank: tuple[Any, ...]
+        self,
+        code: str,
+        *,
+        title: str,
+        abstract: str,
+        released: date | None,
+        doi: str,
+        rank: tuple[Any, ...],
+        gid: int | None = None,
     ) -> None:
         """Seen once or several times, as by sessions of one proposal.
 
@@ -114,14 +122,17 @@ class Assembly:
         """
         proprietary = code.startswith(self.rules.proprietary) if self.rules.proprietary else False
         day = released if doi and not proprietary else None
-        new = Proposal(code, tidy(title, 300) or code, tidy(abstract, 20_000, lines=True), proprietary, day, doi)
+        new = Proposal(code, tidy(title, 300) or code, tidy(abstract, 20_000, lines=True), proprietary, day, doi, gid)
         if code not in self._proposals:
             self._proposals[code] = rank, new
             return
         before, old = self._proposals[code]
         day = max(old.released, day) if old.released and day else None
         first, chosen = min((before, old), (rank, new), key=lambda ranked: ranked[0])
-        self._proposals[code] = first, replace(chosen, released=day, doi=chosen.doi or old.doi or new.doi)
+        self._proposals[code] = (
+            first,
+            replace(chosen, released=day, doi=chosen.doi or old.doi or new.doi, gid=old.gid or new.gid),
+        )
 
     def experiment(self, experiment: Experiment) -> bool:
         """False, and left out, if it ends before it begins."""
@@ -136,12 +147,21 @@ class Assembly:
         )
         return True
 
-    def person(self, key: PersonKey, alias: str, *, name: Any, email: Any = "", affiliation: Any = "") -> PersonKey:
+    def person(
+        self,
+        key: PersonKey,
+        alias: str,
+        *,
+        name: Any,
+        email: Any = "",
+        affiliation: Any = "",
+        uid: int | None = None,
+    ) -> PersonKey:
         """Known to the service as `alias`; of several, the first in the alphabet says how they are called."""
         known = self._people.get(key)
         if known and known[0] <= alias:
             return known[1].key
-        person = Person(key, tidy(name, 200) or key.sub, mail(email), tidy(affiliation, 200))
+        person = Person(key, tidy(name, 200) or key.sub, mail(email), tidy(affiliation, 200), uid=uid)
         self._people[key] = alias, person
         return key
 

@@ -1,8 +1,9 @@
 """What every facility catalogue yields, whatever it is made of: complete, checked, and without database ids. Pure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from auth.access import Role
 from auth.data import Part
@@ -16,6 +17,10 @@ class CatalogueError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class OutOfScope(CatalogueError):
+    """What was read about some proposals says something about others too: only all of it can be believed."""
 
 
 class CatalogueUnavailable(Exception):
@@ -44,6 +49,8 @@ class Person:
     affiliation: str = ""
     username: str = ""
     """A wish, heard when the person is first seen; afterwards the portal keeps the one it gave."""
+    uid: int | None = None
+    """Unix uid, as the facility says; like the user name heard only when the person is first seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,8 @@ class Proposal:
     released: date | None = None
     """From this day the data is public, if there is a DOI; None: never."""
     doi: str = ""
+    gid: int | None = None
+    """Unix group of its data, as the facility says; heard only when the proposal is first seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,10 @@ class RoleGrant:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All of it at one moment. Whatever is missing here is gone there."""
+    """All of it at one moment, or all about some proposals. Whatever is missing here is gone there.
+
+    A participation may name an experiment that is another catalogue's: each speaks for itself about people.
+    """
 
     instruments: tuple[Instrument, ...]
     people: tuple[Person, ...]
@@ -97,9 +109,41 @@ class Catalogue:
     roles: tuple[RoleGrant, ...]
 
 
+Cursor = dict[str, Any]
+"""Where news go on, in a source's own words; plain JSON. Empty: only a whole read can tell what is new."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a source says about `proposals`, completely; of all others it says nothing."""
+
+    catalogue: Catalogue
+    proposals: frozenset[str]
+    cursor: Cursor
+    whole_roles: bool = False
+    """Whether roles that are missing are gone."""
+
+
+class Known(Protocol):
+    """What the portal has already from this source."""
+
+    def experiments(self, proposals: Collection[str]) -> list[str]:
+        """Keys of all experiments of these proposals."""
+
+    def between(self, start: datetime, end: datetime) -> set[str]:
+        """Proposals with an experiment that overlaps this time."""
+
+
 class Source(Protocol):
     name: str
-    """Recorded with the roles it gives: `files`, `icat` …"""
+    """Its rows are those of `catalogue:<name>`."""
+    notes: list[str]
+    """What was left out of the last read."""
+    cursor: Cursor
+    """After `read`: where `news` goes on."""
 
     def read(self) -> Catalogue:
         """CatalogueError when it is wrong, CatalogueUnavailable when there is no answer; never a part of it."""
+
+    def news(self, cursor: Cursor, known: Known) -> News | None:
+        """What changed since `cursor`; None when only a whole read can tell. Errors as of `read`."""

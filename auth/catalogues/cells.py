@@ -24,7 +24,9 @@ def text(longest: int, *, lines: bool = False) -> Cell:
     def parse(value: str) -> str:
         if len(value) > longest:
             raise ValueError(f"has {len(value)} characters, of at most {longest}")
-        if any(unicodedata.category(c) in ("Cc", "Cs") and not (lines and c in "\r\n\t") for c in value):
+        if not value.isprintable() and any(
+            unicodedata.category(c) in ("Cc", "Cs") and not (lines and c in "\r\n\t") for c in value
+        ):
             raise ValueError("holds control characters")
         return value
 
@@ -76,6 +78,12 @@ def doi(value: str) -> str:
     if not re.fullmatch(r"10\.\d{4,9}/[^\s]{1,100}", value):
         raise ValueError("must be a bare DOI such as 10.15151/ESRF-ES-1234")
     return value
+
+
+def unix_id(value: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,9}", value):
+        raise ValueError("must be a Unix id, a whole number")
+    return int(value)
 
 
 def part(value: str) -> Part:

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -79,6 +80,25 @@ def load(file: Path) -> Document:
     return Document(file.name, values)
 
 
+@dataclass(frozen=True, slots=True)
+class UnixIds:
+    """Under which names a service holds a person's uid and a proposal's gid; empty: it does not."""
+
+    uid: str
+    gid: str
+
+
+def unix_ids(document: Document) -> UnixIds:
+    found = UnixIds(*(document.take(name, of(cells.text(100)), "") for name in ("uid", "gid")))
+    document.close()
+    return found
+
+
+def fingerprint(config: object) -> str:
+    """Changes with anything that a configuration says, the tables that it names included."""
+    return sha256(repr(config).encode()).hexdigest()
+
+
 def rules(document: Document) -> Rules:
     folder = document.take("folder", of(cells.folder), DEFAULT_FOLDER)
     return Rules(
@@ -131,6 +151,12 @@ def flag(value: Any) -> bool:
 def page_size(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST_PAGE:
         raise ValueError(f"must be a number from 1 to {LARGEST_PAGE}")
+    return value
+
+
+def days(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 3650:
+        raise ValueError("must be a number of days from 0 to 3650")
     return value
 
 

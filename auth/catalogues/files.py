@@ -6,6 +6,7 @@ A missing file is a problem too: an empty table says "none", a missing one says 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,20 @@ from .base import (
     DEFAULT_FOLDER,
     Catalogue,
     CatalogueError,
+    CatalogueUnavailable,
+    Cursor,
     Experiment,
     Instrument,
+    Known,
+    News,
     Participation,
     Person,
     PersonKey,
     Proposal,
     RoleGrant,
 )
+from .fingerprints import changed, fingerprints, narrowed
+from .identities import canonical
 from .tables import Row
 
 REQUIRED: dict[str, dict[str, cells.Cell]] = {
@@ -43,15 +50,22 @@ REQUIRED: dict[str, dict[str, cells.Cell]] = {
 }
 OPTIONAL: dict[str, dict[str, cells.Cell]] = {
     "instruments": {"folder": cells.folder},
-    "people": {"username": cells.username, "email": cells.email, "affiliation": cells.text(200)},
+    "people": {
+        "username": cells.username,
+        "email": cells.email,
+        "affiliation": cells.text(200),
+        "uid": cells.unix_id,
+    },
     "proposals": {
         "abstract": cells.text(20_000, lines=True),
         "proprietary": cells.yes_no,
         "released": cells.day,
         "doi": cells.doi,
+        "gid": cells.unix_id,
     },
     "roles": {"instrument": cells.code, "since": cells.moment, "until": cells.moment},
 }
+MOST_PROBLEMS = 1000
 
 
 @dataclass
@@ -61,74 +75,137 @@ class Files:
     folder: Path
     name: str = "files"
     problems: list[str] = field(default_factory=list, init=False)
+    notes: list[str] = field(default_factory=list, init=False)
+    cursor: Cursor = field(default_factory=dict, init=False)
 
     def read(self) -> Catalogue:
-        self.problems = []
-        catalogue = self._assemble({name: list(self._table(name)) for name in REQUIRED})
-        if self.problems:
-            raise CatalogueError(self.problems)
+        before = self._digests()
+        catalogue = _Reading(self.folder).catalogue()
+        if self._digests() != before:
+            raise CatalogueUnavailable("the tables changed while they were read")
+        self.cursor = {"tables": before, "proposals": fingerprints(catalogue)}
         return catalogue
 
-    def _assemble(self, rows: dict[str, list[Row]]) -> Catalogue:
-        people = self._unique(rows["people"], "person")
-        self._unique(rows["people"], "iss", "sub")
-        instruments = self._unique(rows["instruments"], "code")
-        proposals = self._unique(rows["proposals"], "code")
-        experiments = self._unique(rows["experiments"], "key")
-        self._unique(rows["participations"], "experiment", "person", "part")
-        self._unique(rows["roles"], "person", "role", "instrument")
-        self._refers(rows["experiments"], "proposal", proposals)
-        self._refers(rows["experiments"], "instrument", instruments)
-        self._refers(rows["participations"], "experiment", experiments)
-        self._refers(rows["participations"], "person", people)
-        self._refers(rows["roles"], "person", people)
-        self._refers(rows["roles"], "instrument", instruments)
-        self._plausible(rows)
-        if self.problems:
-            return Catalogue((), (), (), (), (), ())
-        key = {name[0]: PersonKey(row["iss"], row["sub"]) for name, row in people.items()}
-        return Catalogue(
-            tuple(Instrument(**{"folder": DEFAULT_FOLDER} | row.values) for row in rows["instruments"]),
-            tuple(Person(key[row["person"]], **_without(row, "person", "iss", "sub")) for row in rows["people"]),
-            tuple(Proposal(**row.values) for row in rows["proposals"]),
-            tuple(Experiment(**row.values) for row in rows["experiments"]),
-            tuple(Participation(row["experiment"], key[row["person"]], row["part"]) for row in rows["participations"]),
-            tuple(RoleGrant(key[row["person"]], **_without(row, "person")) for row in rows["roles"]),
-        )
+    def news(self, cursor: Cursor, known: Known) -> News | None:
+        """Nothing while no table's content changed; else all are read, and what differs since then is said."""
+        if not isinstance(before := cursor.get("proposals"), dict):
+            return None
+        if self._digests() == cursor.get("tables"):
+            return News(Catalogue((), (), (), (), (), ()), frozenset(), cursor)
+        catalogue = self.read()
+        codes, rest = changed(before, self.cursor["proposals"])
+        return News(narrowed(catalogue, codes, rest=rest), codes, self.cursor, whole_roles=rest)
 
-    def _plausible(self, rows: dict[str, list[Row]]) -> None:
-        for row in rows["experiments"]:
-            if row["start"] >= row["end"]:
-                self.problems.append(f"{row.where}: end is not after start")
-        for row in rows["proposals"]:
+    def _digests(self) -> dict[str, str]:
+        found = {}
+        for name in REQUIRED:
+            for file in _tables(self.folder, name):
+                try:
+                    found[file.name] = sha256(file.read_bytes()).hexdigest()
+                except OSError as error:
+                    raise CatalogueUnavailable(f"{file.name}: cannot be read: {error.strerror}") from None
+        return found
+
+
+class _Reading:
+    """One pass over the tables. Rows become what they say at once; of the rest only the lines are remembered."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: list[str] = []
+        self.people: dict[str, PersonKey] = {}
+        self.codes: dict[str, set[str]] = {"instrument": set(), "proposal": set()}
+        self.keys: dict[str, str] = {}
+
+    def catalogue(self) -> Catalogue:
+        instruments = tuple(self._instruments())
+        people = tuple(self._people())
+        proposals = tuple(self._proposals())
+        experiments = tuple(self._experiments())
+        participations = tuple(self._participations())
+        roles = tuple(self._roles())
+        if self.problems:
+            more = len(self.problems) - MOST_PROBLEMS
+            raise CatalogueError(self.problems[:MOST_PROBLEMS] + ([f"… and {more} more"] if more > 0 else []))
+        return Catalogue(instruments, people, proposals, experiments, participations, roles)
+
+    def _instruments(self) -> Iterator[Instrument]:
+        for row in self._unique("instruments", ("code",)):
+            self.codes["instrument"].add(row["code"])
+            yield Instrument(**{"folder": DEFAULT_FOLDER} | row.values)
+
+    def _people(self) -> Iterator[Person]:
+        identities: dict[PersonKey, int] = {}
+        for row in self._unique("people", ("person",)):
+            key = canonical(PersonKey(row["iss"], row["sub"]))
+            if (first := identities.setdefault(key, row.number)) != row.number:
+                self.problems.append(f"{row.where}: the same iss and sub as at {row.place}{first}")
+            self.people[row["person"]] = key
+            yield Person(key, **_without(row, "person", "iss", "sub"))
+
+    def _proposals(self) -> Iterator[Proposal]:
+        for row in self._unique("proposals", ("code",)):
+            self.codes["proposal"].add(row["code"])
             if row.values.get("proprietary") and "released" in row.values:
                 self.problems.append(f"{row.where}: released is set, but proprietary data is never released")
-        for row in rows["roles"]:
+            yield Proposal(**row.values)
+
+    def _experiments(self) -> Iterator[Experiment]:
+        for row in self._unique("experiments", ("key",)):
+            self.keys[row["key"]] = row["key"]
+            for column in ("proposal", "instrument"):
+                self._refers(row, column, self.codes[column])
+            if row["start"] >= row["end"]:
+                self.problems.append(f"{row.where}: end is not after start")
+            yield Experiment(**row.values)
+
+    def _participations(self) -> Iterator[Participation]:
+        seen: dict[Participation, int] = {}
+        for row in self._table("participations"):
+            known = self._refers(row, "experiment", self.keys), self._refers(row, "person", self.people)
+            if not all(known):
+                continue
+            # The very strings of the other tables: this one repeats each of them many times.
+            part = Participation(self.keys[row["experiment"]], self.people[row["person"]], row["part"])
+            if (first := seen.setdefault(part, row.number)) != row.number:
+                self.problems.append(f"{row.where}: the same experiment, person and part as at {row.place}{first}")
+            yield part
+
+    def _roles(self) -> Iterator[RoleGrant]:
+        for row in self._unique("roles", ("person", "role", "instrument")):
             if (row["role"] is Role.INSTRUMENT_SCIENTIST) != ("instrument" in row.values):
                 self.problems.append(f"{row.where}: instrument belongs to instrument scientists, and to nobody else")
+            self._refers(row, "instrument", self.codes["instrument"])
+            if self._refers(row, "person", self.people):
+                yield RoleGrant(self.people[row["person"]], **_without(row, "person"))
 
-    def _unique(self, rows: list[Row], *columns: str) -> dict[tuple[Any, ...], Row]:
-        seen: dict[tuple[Any, ...], Row] = {}
-        for row in rows:
-            key = tuple(row.values.get(column) for column in columns)
-            if first := seen.get(key):
-                self.problems.append(f"{row.where}: the same {' and '.join(columns)} as at {first.where}")
-            seen.setdefault(key, row)
-        return seen
+    def _unique(self, table: str, columns: tuple[str, ...]) -> Iterator[Row]:
+        """All rows of `table`; one that says again what an earlier one did is a problem."""
+        seen: dict[Any, int] = {}
+        for row in self._table(table):
+            key = tuple([row.values.get(column) for column in columns])
+            if (first := seen.setdefault(key, row.number)) != row.number:
+                self.problems.append(f"{row.where}: the same {' and '.join(columns)} as at {row.place}{first}")
+            yield row
 
-    def _refers(self, rows: list[Row], column: str, known: dict[tuple[Any, ...], Row]) -> None:
-        for row in rows:
-            value = row.values.get(column)
-            if value is not None and (value,) not in known:
-                self.problems.append(f"{row.where}: {column} {value!r} is in no other table")
+    def _refers(self, row: Row, column: str, known: Any) -> bool:
+        value = row.values.get(column)
+        if value is None or value in known:
+            return True
+        self.problems.append(f"{row.where}: {column} {value!r} is in no other table")
+        return False
 
     def _table(self, name: str) -> Iterator[Row]:
-        found = [file for ending in ("csv", "json") if (file := self.folder / f"{name}.{ending}").exists()]
+        found = _tables(self.folder, name)
         if len(found) != 1:
             what = "is there twice, as .csv and as .json" if found else "is missing"
             self.problems.append(f"{name}.csv: the table {what}")
             return
         yield from tables.read(found[0], REQUIRED[name], OPTIONAL.get(name, {}), self.problems)
+
+
+def _tables(folder: Path, name: str) -> list[Path]:
+    return [file for ending in ("csv", "json") if (file := folder / f"{name}.{ending}").exists()]
 
 
 def _without(row: Row, *columns: str) -> dict[str, Any]:

@@ -5,9 +5,11 @@ comes from a table of the facility's, from an identifier that ICAT holds, or fro
 identity provider's subject. Names and e-mail addresses prove nothing and are never asked.
 """
 
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,12 +19,15 @@ from auth.data import Part
 
 from . import cells, config, wire
 from .assembly import Assembly, bare_doi, opening
-from .base import Catalogue, CatalogueError, CatalogueUnavailable, Experiment, PersonKey
-from .config import Rules, fold
+from .base import Catalogue, CatalogueError, CatalogueUnavailable, Cursor, Experiment, Known, News, PersonKey
+from .config import Rules, UnixIds, fold
 from .identities import Identities, identities
+from .spool import Spool
 from .wire import Account, Patience, Row, Wire
 
 LAST = datetime.max.replace(tzinfo=UTC)
+IDS_AT_ONCE = 200
+"""They are part of an address, which services and proxies cut off somewhere after 2,000 characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,10 @@ class Config:
     """Roles are free text in ICAT; folded."""
     identities: Identities
     instrument_scientists: bool
+    days_before: int
+    days_after: int
+    """Around today: sessions in this time are read again by each incremental run."""
+    unix_ids: UnixIds
 
 
 def load(file: Path) -> Config:
@@ -45,6 +54,9 @@ def load(file: Path) -> Config:
         parts=document.take("parts", config.parts),
         identities=identities(document.part("people"), file.parent),
         instrument_scientists=document.take("instrument_scientists", config.flag, False),
+        days_before=document.take("days_before", config.days, 14),
+        days_after=document.take("days_after", config.days, 30),
+        unix_ids=config.unix_ids(document.part("unix_ids")),
     )
     document.close()
     if document.problems:
@@ -54,37 +66,83 @@ def load(file: Path) -> Config:
 
 @dataclass
 class Icat:
+    """Without `spool`, an interrupted read begins anew."""
+
     config: Config
     account: Account
     patience: Patience = field(default_factory=Patience)
     name: str = "icat"
+    spool: Spool | None = None
     notes: list[str] = field(default_factory=list, init=False)
-    """What was left out of the last catalogue read."""
+    cursor: Cursor = field(default_factory=dict, init=False)
 
     def read(self) -> Catalogue:
         self.notes = []
         assembly = Assembly(self.config.rules)
+        with self._session() as session:
+            for row in self._investigations(session, {}, self.spool):
+                self._investigation(row, assembly)
+            if self.config.instrument_scientists:
+                self._instrument_scientists(session, assembly)
+        catalogue = assembly.catalogue()
+        if self.spool:
+            self.spool.forget()
+        self.notes, self.cursor = assembly.report(), {"of": config.fingerprint(self.config)}
+        return catalogue
+
+    def news(self, cursor: Cursor, known: Known) -> News | None:
+        """ICAT+ does not tell what changed, so sessions around today are read again, each with its whole proposal.
+
+        Of these proposals it asks for the sessions that the portal knows. One that is new and far away, and anything
+        else about proposals without a session around today, is left to the next whole read.
+        """
+        if cursor.get("of") != config.fingerprint(self.config):
+            return None
+        self.notes = []
+        assembly, today = Assembly(self.config.rules), datetime.now(UTC)
+        start = today - timedelta(days=self.config.days_before)
+        end = today + timedelta(days=self.config.days_after)
+        around = {"startDate": f"{start:%Y-%m-%d}", "endDate": f"{end:%Y-%m-%d}"}
+        with self._session() as session:
+            found = {_id(row): row for row in self._investigations(session, around)}
+            names = {code for row in found.values() if (code := self._code(row, assembly))}
+            codes = names | known.between(start, end)
+            others = [key for key in known.experiments(codes) if key.isdigit() and int(key) not in found]
+            for first in range(0, len(others), IDS_AT_ONCE):
+                ids = {"ids": ",".join(others[first : first + IDS_AT_ONCE])}
+                found |= {_id(row): row for row in self._investigations(session, ids)}
+            for row in found.values():
+                self._investigation(row, assembly)
+            if self.config.instrument_scientists:
+                self._instrument_scientists(session, assembly)
+        catalogue = assembly.catalogue()
+        if {proposal.code for proposal in catalogue.proposals} - codes:
+            return None  # a session has moved to a proposal of which the rest is not known
+        self.notes = assembly.report()
+        return News(catalogue, frozenset(codes), cursor, whole_roles=self.config.instrument_scientists)
+
+    @contextmanager
+    def _session(self) -> Iterator["_Session"]:
         with Wire(self.config.rules.url, self.patience) as http:
             session = _Session(http, self.config.plugin, self.account)
             try:
-                for row in self._investigations(session):
-                    self._investigation(row, assembly)
-                if self.config.instrument_scientists:
-                    self._instrument_scientists(session, assembly)
+                yield session
             finally:
                 session.end()
-        catalogue = assembly.catalogue()
-        self.notes = assembly.report()
-        return catalogue
 
-    def _investigations(self, session: "_Session") -> Iterator[Row]:
+    def _investigations(self, session: "_Session", which: dict[str, str], spool: Spool | None = None) -> Iterator[Row]:
         def fetch(skip: int) -> tuple[list[Row], int]:
             what = f"investigations from {skip}"
-            params = {"limit": str(self.config.rules.page_size), "skip": str(skip)}
+            params = {"limit": str(self.config.rules.page_size), "skip": str(skip), **which}
             page = wire.listed(session.get("investigation", what, params), what)
             return page, _total(page, what)
 
-        return wire.rows(fetch, _id, "investigations")
+        resumed = spool.resumed(fetch, config.fingerprint(self.config)) if spool else fetch
+        return wire.rows(resumed, _id, "investigations")
+
+    def _code(self, row: Row, assembly: Assembly) -> str | None:
+        name = row.get("name")
+        return assembly.code("proposal", name.strip()) if isinstance(name, str) and name.strip() else None
 
     def _investigation(self, row: Row, assembly: Assembly) -> None:
         where = f"investigation {_id(row)}"
@@ -103,6 +161,7 @@ class Icat:
             abstract=row.get("summary") or "",
             released=opening(released),
             doi=bare_doi(row.get("doi")),
+            gid=_number_in(row.get("parameters"), self.config.unix_ids.gid),
             rank=(start or LAST, _id(row)),
         )
         instrument = self._instrument(row, assembly)
@@ -148,7 +207,12 @@ class Icat:
         # `affilation` is how ICAT+ spells it.
         affiliation = user.get("affiliation") or user.get("affilation")
         return assembly.person(
-            key, user["name"], name=user.get("fullName"), email=user.get("email"), affiliation=affiliation
+            key,
+            user["name"],
+            name=user.get("fullName"),
+            email=user.get("email"),
+            affiliation=affiliation,
+            uid=_number_in(user, self.config.unix_ids.uid),
         )
 
 
@@ -213,6 +277,14 @@ def _whole(value: Any) -> int | None:
     """ICAT+ declares its numbers as any number."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return int(value) if number and 0 <= value < 2**63 and value == value // 1 else None
+
+
+def _number_in(said: Any, name: str) -> int | None:
+    """A Unix id under `name`, as text or as a number; None if there is none."""
+    value = said.get(name) if isinstance(said, dict) and name else None
+    if isinstance(value, str):
+        return int(value) if re.fullmatch(r"[0-9]{1,10}", value) else None
+    return _whole(value)
 
 
 def _user(row: Row) -> Row | None:

@@ -12,6 +12,16 @@ UNPROVEN = frozenset({"email", "fullName", "familyName", "givenName", "name"})
 """Fields of a user that anybody may share with, or be given by, somebody else."""
 
 
+def canonical_subject(iss: str, sub: str) -> str:
+    """How `sub` is written here: at MyAccessID upper and lower case mean the same, elsewhere they may not."""
+    return sub.casefold() if sub.casefold().endswith("@myaccessid.org") else sub
+
+
+def canonical(key: PersonKey) -> PersonKey:
+    sub = canonical_subject(key.iss, key.sub)
+    return key if sub == key.sub else PersonKey(key.iss, sub)
+
+
 @dataclass(frozen=True, slots=True)
 class Identities:
     """Who an ICAT user is. The table is asked first: it is how a facility corrects the rest."""
@@ -27,10 +37,10 @@ class Identities:
         if key := self.table.get(name):
             return key
         if self.field and (sub := _subject(user.get(self.field))):
-            return PersonKey(self.field_iss, sub)
+            return canonical(PersonKey(self.field_iss, sub))
         for prefix, iss in self.prefixes.items():
             if name.startswith(prefix) and (sub := _subject(name[len(prefix) :])):
-                return PersonKey(iss, sub)
+                return canonical(PersonKey(iss, sub))
         return None
 
 
@@ -59,7 +69,7 @@ def _table(file: Path, problems: list[str]) -> dict[str, PersonKey]:
     for row in tables.read(file, columns, {}, problems):
         if row["user"] in found:
             problems.append(f"{row.where}: user {row['user']!r} is there twice")
-        found[row["user"]] = PersonKey(row["iss"], row["sub"])
+        found[row["user"]] = canonical(PersonKey(row["iss"], row["sub"]))
     return found
 
 

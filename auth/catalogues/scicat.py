@@ -5,9 +5,10 @@ what, comes from a table of the facility's, as its directory exports it.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,14 @@ from auth.data import Part
 
 from . import cells, config, tables, wire
 from .assembly import Assembly, bare_doi, opening
-from .base import Catalogue, CatalogueError, CatalogueUnavailable, Experiment, PersonKey
+from .base import Catalogue, CatalogueError, CatalogueUnavailable, Cursor, Experiment, Known, News, PersonKey
 from .config import Rules
-from .wire import Account, Patience, Row, Wire
+from .identities import canonical
+from .spool import Spool
+from .wire import Account, Moved, Patience, Row, Wire
+
+OVERLAP = timedelta(minutes=5)
+"""How far news reach back before the newest change seen: what is written at the same time may show later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,7 @@ class Member:
     name: str
     email: str
     part: Part
+    uid: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class Config:
     released: str
     doi: str
     """Under which names a proposal's metadata hold these, if they do: nothing is public otherwise."""
+    gid: str
 
 
 def load(file: Path) -> Config:
@@ -51,6 +59,7 @@ def load(file: Path) -> Config:
         access_groups=document.take("access_groups", config.flag, False),
         released=metadata.take("released", config.of(cells.text(100)), ""),
         doi=metadata.take("doi", config.of(cells.text(100)), ""),
+        gid=metadata.take("gid", config.of(cells.text(100)), ""),
     )
     metadata.close()
     document.close()
@@ -68,8 +77,9 @@ def _members(file: Path, problems: list[str]) -> dict[str, tuple[Member, ...]]:
         "part": cells.part,
     }
     found: dict[str, dict[tuple[PersonKey, Part], Member]] = {}
-    for row in tables.read(file, required, {"email": cells.email}, problems):
-        member = Member(PersonKey(row["iss"], row["sub"]), row["name"], row.values.get("email", ""), row["part"])
+    for row in tables.read(file, required, {"email": cells.email, "uid": cells.unix_id}, problems):
+        key, email = canonical(PersonKey(row["iss"], row["sub"])), row.values.get("email", "")
+        member = Member(key, row["name"], email, row["part"], row.values.get("uid"))
         group = found.setdefault(row["group"], {})
         if (member.key, member.part) in group:
             problems.append(f"{row.where}: the same group, person and part twice")
@@ -79,38 +89,94 @@ def _members(file: Path, problems: list[str]) -> dict[str, tuple[Member, ...]]:
 
 @dataclass
 class Scicat:
+    """Without `spool`, an interrupted read begins anew."""
+
     config: Config
     account: Account
     patience: Patience = field(default_factory=Patience)
     name: str = "scicat"
+    spool: Spool | None = None
     notes: list[str] = field(default_factory=list, init=False)
-    """What was left out of the last catalogue read."""
+    cursor: Cursor = field(default_factory=dict, init=False)
+    _newest: list[datetime] | None = field(default=None, init=False)
+    """When the proposals of this read were last changed; None as soon as one does not say."""
 
     def read(self) -> Catalogue:
-        self.notes = []
+        began = self.spool.began() if self.spool else datetime.now(UTC)
+        catalogue = self._assembled(self._all)
+        if self.spool:
+            self.spool.forget()
+        # What changed while it was read may have been read before.
+        self.cursor = self._cursor(OVERLAP + (datetime.now(UTC) - began))
+        return catalogue
+
+    def news(self, cursor: Cursor, known: Known) -> News | None:
+        """Proposals whose `updatedAt` is later than the last one seen, or not much earlier.
+
+        That a proposal was removed, SciCat tells nobody: only a whole read finds it.
+        """
+        if not isinstance(since := cursor.get("since"), str) or cursor.get("of") != config.fingerprint(self.config):
+            return None
+        catalogue = self._assembled(lambda session: self._since(session, since))
+        if self._newest is None:
+            return None
+        codes = frozenset(proposal.code for proposal in catalogue.proposals)
+        return News(catalogue, codes, self._cursor(OVERLAP) if self._newest else cursor)
+
+    def _assembled(self, rows: Callable[["_Session"], Iterator[Row]]) -> Catalogue:
+        self.notes, self._newest = [], []
         assembly = Assembly(self.config.rules)
         with Wire(self.config.rules.url, self.patience) as http:
-            session = _Session(http, self.account)
-            for row in self._proposals(session):
+            for row in rows(_Session(http, self.account)):
+                self._note_change(row)
                 self._proposal(row, assembly)
         catalogue = assembly.catalogue()
         self.notes = assembly.report()
         return catalogue
 
-    def _proposals(self, session: "_Session") -> Iterator[Row]:
+    def _note_change(self, row: Row) -> None:
+        try:
+            moment = cells.moment(str(row.get("updatedAt")))
+        except ValueError:
+            self._newest = None
+        if self._newest is not None:
+            self._newest = [max([moment, *self._newest])]
+
+    def _cursor(self, overlap: timedelta) -> Cursor:
+        """By the service's own clock; empty when it does not tell."""
+        if not self._newest:
+            return {}
+        since = self._newest[0] - overlap
+        return {"of": config.fingerprint(self.config), "since": since.isoformat(timespec="milliseconds")}
+
+    def _page(self, session: "_Session", skip: int, where: dict[str, Any]) -> list[Row]:
+        what = f"proposals from {skip}"
+        # Without an order, pages could overlap.
+        limits = {"limit": self.config.rules.page_size, "skip": skip, "order": "proposalId:asc"}
+        filters = json.dumps({"where": where, "limits": limits})
+        return wire.listed(session.get("proposals", what, {"filters": filters}), what)
+
+    def _all(self, session: "_Session") -> Iterator[Row]:
         """The list has no total of its own, so the service counts before and after."""
         total = session.count()
 
         def fetch(skip: int) -> tuple[list[Row], int]:
-            what = f"proposals from {skip}"
-            # Without an order, pages could overlap.
-            limits = {"limit": self.config.rules.page_size, "skip": skip, "order": "proposalId:asc"}
-            filters = json.dumps({"where": {}, "limits": limits})
-            return wire.listed(session.get("proposals", what, {"filters": filters}), what), total
+            return self._page(session, skip, {}), total
 
-        yield from wire.rows(fetch, _id, "proposals")
+        resumed = self.spool.resumed(fetch, config.fingerprint(self.config)) if self.spool else fetch
+        yield from wire.rows(resumed, _id, "proposals")
         if (now := session.count()) != total:
-            raise CatalogueUnavailable(f"proposals: there were {total}, and now {now}; it changed while it was read")
+            raise Moved(f"proposals: there were {total}, and now {now}; it changed while it was read")
+
+    def _since(self, session: "_Session", since: str) -> Iterator[Row]:
+        """Nobody counts these: they end with an empty page."""
+        seen: set[str] = set()
+        while page := self._page(session, len(seen), {"updatedAt": {"$gte": since}}):
+            for row in page:
+                if _id(row) in seen:
+                    raise Moved(f"proposals: {_id(row)!r} came twice; it changed while it was read")
+                seen.add(_id(row))
+                yield row
 
     def _proposal(self, row: Row, assembly: Assembly) -> None:
         name = _id(row)
@@ -129,6 +195,7 @@ class Scicat:
             abstract=row.get("abstract") or "",
             released=released,
             doi=doi,
+            gid=self._gid(row),
             rank=(name,),
         )
         members = [member for group in groups for member in self._of(group, assembly)]
@@ -137,7 +204,9 @@ class Scicat:
         for period in periods or []:
             if key := self._period(code, period, where, row, assembly):
                 for member in members:
-                    person = assembly.person(member.key, member.key.sub, name=member.name, email=member.email)
+                    person = assembly.person(
+                        member.key, member.key.sub, name=member.name, email=member.email, uid=member.uid
+                    )
                     assembly.participation(key, person, member.part)
 
     def _period(self, code: str, period: Row, where: str, row: Row, assembly: Assembly) -> str | None:
@@ -163,6 +232,11 @@ class Scicat:
             return None, ""
         moment = assembly.moment(where, self.config.released, _midnight(_plain(said.get(self.config.released))))
         return opening(moment), bare_doi(_plain(said.get(self.config.doi)))
+
+    def _gid(self, row: Row) -> int | None:
+        said = row.get("metadata")
+        value = _plain(said.get(self.config.gid)) if isinstance(said, dict) and self.config.gid else None
+        return int(str(value)) if re.fullmatch(r"[1-9][0-9]{0,9}", str(value)) else None
 
     def _groups(self, row: Row, where: str, assembly: Assembly) -> list[str]:
         owner, access = row.get("ownerGroup"), row.get("accessGroups") or []

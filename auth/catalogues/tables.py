@@ -14,35 +14,46 @@ Columns = Mapping[str, Cell]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    where: str
+    place: str
+    """`people.csv:` or `people.json: item `"""
+    number: int
     values: dict[str, Any]
     """Optional ones that are empty are not in it."""
+
+    @property
+    def where(self) -> str:
+        return f"{self.place}{self.number}"
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
 
 
+Record = tuple[int, dict[str, str] | str]
+
+
 def read(file: Path, required: Columns, optional: Columns, problems: list[str]) -> Iterator[Row]:
-    """The good rows of `file`; what is wrong with the others, or with all of it, is added to `problems`."""
+    """The good rows of `file`, as they are read; what is wrong with others, or all of it, is added to `problems`."""
+    json_ = file.suffix == ".json"
+    place = f"{file.name}: item " if json_ else f"{file.name}:"
+    columns = {**required, **optional}
     try:
-        records = list(_json(file) if file.suffix == ".json" else _csv(file, required))
+        for number, record in _json(file) if json_ else _csv(file, required):
+            if isinstance(record, str):
+                problems.append(f"{place}{number}: {record}")
+            elif (values := _values(file.stem, f"{place}{number}", record, columns, required, problems)) is not None:
+                yield Row(place, number, values)
     except (ValueError, csv.Error, OSError) as error:
         problems.append(f"{file.name}: cannot be read: {error}")
-        return
-    for where, record in records:
-        if isinstance(record, str):
-            problems.append(f"{where}: {record}")
-        elif row := _row(file.stem, where, record, required, optional, problems):
-            yield row
 
 
-def _row(
-    table: str, where: str, record: dict[str, str], required: Columns, optional: Columns, problems: list[str]
-) -> Row | None:
+def _values(
+    table: str, where: str, record: dict[str, str], columns: Columns, required: Columns, problems: list[str]
+) -> dict[str, Any] | None:
     before, values = len(problems), {}
-    for column in sorted(record.keys() - required.keys() - optional.keys()):
-        problems.append(f"{where}: there is no column {column!r} in {table}")
-    for column, parse in {**required, **optional}.items():
+    if not record.keys() <= columns.keys():
+        for column in sorted(record.keys() - columns.keys()):
+            problems.append(f"{where}: there is no column {column!r} in {table}")
+    for column, parse in columns.items():
         value = record.get(column, "").strip()
         if not value:
             if column in required:
@@ -52,10 +63,10 @@ def _row(
             values[column] = parse(value)
         except ValueError as error:
             problems.append(f"{where}: {column} {error}")
-    return Row(where, values) if len(problems) == before else None
+    return values if len(problems) == before else None
 
 
-def _csv(file: Path, required: Columns) -> Iterator[tuple[str, dict[str, str] | str]]:
+def _csv(file: Path, required: Columns) -> Iterator[Record]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.reader(lines, strict=True)
         header = [cell.strip() for cell in next(reader, [])]
@@ -66,18 +77,19 @@ def _csv(file: Path, required: Columns) -> Iterator[tuple[str, dict[str, str] | 
         line = reader.line_num + 1
         for cells_ in reader:
             if any(cells_):
-                fits = len(cells_) == len(header)
-                problem = f"has {len(cells_)} cells, but the header has {len(header)}"
-                yield f"{file.name}:{line}", dict(zip(header, cells_, strict=True)) if fits else problem
+                if len(cells_) == len(header):
+                    yield line, dict(zip(header, cells_, strict=True))
+                else:
+                    yield line, f"has {len(cells_)} cells, but the header has {len(header)}"
             line = reader.line_num + 1
 
 
-def _json(file: Path) -> Iterator[tuple[str, dict[str, str] | str]]:
+def _json(file: Path) -> Iterator[Record]:
     entries = json.loads(file.read_text(encoding="utf-8-sig"))
     if not isinstance(entries, list):
         raise ValueError("must be a list of objects")
     for number, entry in enumerate(entries, 1):
-        yield f"{file.name}: item {number}", _texts(entry)
+        yield number, _texts(entry)
 
 
 def _texts(entry: Any) -> dict[str, str] | str:

@@ -30,6 +30,10 @@ class Refused(CatalogueUnavailable):
     """401 or 403: signed out, or not allowed."""
 
 
+class Moved(CatalogueUnavailable):
+    """It changed while it was read: what was read is of no use."""
+
+
 class _Passing(Exception):
     """Worth another try, after `pause` seconds if the service named a time."""
 
@@ -142,7 +146,7 @@ def rows(
     """All rows, a page at a time: `fetch(skip)` gives some and says how many there are altogether.
 
     Pages follow each other in different moments. If the total moves, a row comes twice or rows run out, what was read
-    is no picture of any moment: CatalogueUnavailable. A service may give fewer rows than it was asked for.
+    is no picture of any moment: Moved. A service may give fewer rows than it was asked for.
     """
     seen: set[Hashable] = set()
     total: int | None = None
@@ -151,12 +155,12 @@ def rows(
         if total is None:
             total = said
         if said != total:
-            raise CatalogueUnavailable(f"{what}: there were {total}, and now {said}; it changed while it was read")
+            raise Moved(f"{what}: there were {total}, and now {said}; it changed while it was read")
         if len(seen) + len(page) > total or (total and not page):
-            raise CatalogueUnavailable(f"{what}: {len(seen) + len(page)} came, of {total}")
+            raise Moved(f"{what}: {len(seen) + len(page)} came, of {total}")
         for row in page:
             key = identify(row)
             if key in seen:
-                raise CatalogueUnavailable(f"{what}: {key!r} came twice")
+                raise Moved(f"{what}: {key!r} came twice")
             seen.add(key)
             yield row

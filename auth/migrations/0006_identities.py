@@ -35,7 +35,7 @@ def name_identities(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("visa_auth", "0004_rights")]
+    dependencies = [("visa_auth", "0005_catalogue_runs")]
     operations = [
         migrations.AddField("user", "linked_at", models.DateTimeField(blank=True, null=True)),
         migrations.AddField(

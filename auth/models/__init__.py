@@ -1,5 +1,6 @@
 from .audit import AuditEvent
 from .beamtime import Experiment, Instrument, Participation, Proposal
+from .catalogues import CataloguePage, CatalogueRun
 from .logins import Login, SpentLogout
 from .people import RoleGrant, User
 from .tokens import ApiToken
@@ -7,6 +8,8 @@ from .tokens import ApiToken
 __all__ = [
     "ApiToken",
     "AuditEvent",
+    "CataloguePage",
+    "CatalogueRun",
     "Experiment",
     "Instrument",
     "Login",

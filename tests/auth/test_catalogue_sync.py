@@ -1,5 +1,6 @@
 """From a catalogue to the portal's rows: all or nothing, once, and with care about what is gone."""
 
+import json
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from pytest_django import Settings
 
 from auth.catalogues.diff import MassRemoval
 from auth.catalogues.files import Files
@@ -22,6 +24,14 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write(tmp_path)
+
+
+@pytest.fixture
+def catalogues(folder: Path, settings: Settings) -> None:
+    """The folder is this facility's only catalogue."""
+    file = folder / "catalogues.json"
+    file.write_text(json.dumps([{"name": "files", "kind": "files", "folder": "."}]))
+    settings.CATALOGUES = str(file)
 
 
 def edit(folder: Path, name: str, old: str, new: str = "") -> None:
@@ -93,10 +103,10 @@ def test_somebody_who_has_signed_in_is_called_as_their_provider_says(folder: Pat
     assert set(User.objects.values_list("username", flat=True)) == {"ann", "bobby"}
 
 
-def test_one_mistake_and_nothing_is_taken_over(folder: Path) -> None:
+def test_one_mistake_and_nothing_is_taken_over(folder: Path, catalogues: None) -> None:
     edit(folder, "roles.csv", "auditor", "emperor")
     with pytest.raises(CommandError, match=r"(?s)Nothing was changed.*roles\.csv:3: role must be one of"):
-        call_command("sync_catalogue", "files", folder=folder)
+        call_command("sync_catalogue", "files")
     assert not User.objects.exists()
 
 
@@ -128,16 +138,16 @@ def test_a_catalogue_that_says_there_is_nothing_is_not_believed(folder: Path, lo
     assert AuditEvent.objects.last().because == "forced"  # type: ignore[union-attr]
 
 
-def test_a_catalogue_that_lost_a_great_deal_is_not_believed(folder: Path) -> None:
+def test_a_catalogue_that_lost_a_great_deal_is_not_believed(folder: Path, catalogues: None) -> None:
     sync(Files(folder))
     few = (folder / "participations.csv").read_text()
     more(folder, 8)
     sync(Files(folder))
     (folder / "participations.csv").write_text(few)
     with pytest.raises(CommandError, match="8 of 10 rows of kind participation would go"):
-        call_command("sync_catalogue", "files", folder=folder)
+        call_command("sync_catalogue", "files")
     out = StringIO()
-    call_command("sync_catalogue", "files", folder=folder, force=True, stdout=out)
+    call_command("sync_catalogue", "files", force=True, stdout=out)
     assert out.getvalue().count("remove participation") == 8
 
 

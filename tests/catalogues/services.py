@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -133,9 +134,19 @@ class IcatPlus(Service):
         return self.page(self._investigations(query) if valid else said({"message": "session"}, 403))
 
     def _investigations(self, query: dict[str, str]) -> Answer:
-        limit, skip, total = int(query["limit"]), int(query["skip"]), len(self.rows)
+        found = self._chosen(query)
+        limit, skip, total = int(query["limit"]), int(query["skip"]), len(found)
         page = {"total": total, "totalPages": -(-total // limit), "currentPage": skip // limit + 1}
-        return said([row | {"meta": {"page": page}} for row in self.rows[skip : skip + limit]])
+        return said([row | {"meta": {"page": page}} for row in found[skip : skip + limit]])
+
+    def _chosen(self, query: dict[str, str]) -> list[Row]:
+        if ids := query.get("ids"):
+            return [row for row in self.rows if str(row["id"]) in ids.split(",")]
+        start, end = query.get("startDate", ""), query.get("endDate", "9999")
+        if "startDate" not in query and "endDate" not in query:
+            return self.rows
+        dated = [row for row in self.rows if row.get("startDate") and row.get("endDate")]
+        return [row for row in dated if max(row["startDate"], row["endDate"]) > start and row["startDate"] < end]
 
 
 class SciCat(Service):
@@ -158,6 +169,11 @@ class SciCat(Service):
         if path == "/proposals/count":
             return said({"count": len(visible)})
         filters = json.loads(query.get("filters", "{}"))
+        since = filters.get("where", {}).get("updatedAt", {}).get("$gte")
+        if since:
+            visible = [
+                row for row in visible if datetime.fromisoformat(row["updatedAt"]) >= datetime.fromisoformat(since)
+            ]
         limits = filters.get("limits", {})
         name, _, direction = limits.get("order", "_id:asc").partition(":")
         visible.sort(key=lambda row: row[name], reverse=direction == "desc")

@@ -9,7 +9,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.test import override_settings
+from pytest_django import Settings
 
 from auth.catalogues.base import CatalogueUnavailable
 from auth.catalogues.sync import sync
@@ -185,29 +185,39 @@ def test_nothing_but_the_protocol_s_own_is_in_an_address(remote: Remote) -> None
     assert bool(named) == isinstance(remote, IcatWorld)
 
 
+def kind(remote: Remote) -> str:
+    return "icat" if isinstance(remote, IcatWorld) else "scicat"
+
+
+def configure(remote: Remote, settings: Settings, password: str = PASSWORD) -> None:
+    """The world is this facility's only catalogue, called `main`."""
+    file = remote.folder / "catalogues.json"
+    file.write_text(json.dumps([{"name": "main", "kind": kind(remote), "config": remote.config().name}]))
+    settings.CATALOGUES = str(file)
+    settings.CATALOGUE_ACCOUNTS = {"VISA_CATALOGUE_MAIN_USERNAME": USER, "VISA_CATALOGUE_MAIN_PASSWORD": password}
+
+
 @pytest.mark.django_db
-def test_the_command_reads_a_service_and_tells_what_it_left_out(remote: Remote) -> None:
+def test_the_command_reads_a_service_and_tells_what_it_left_out(remote: Remote, settings: Settings) -> None:
     remote.source()
-    name = "icat" if isinstance(remote, IcatWorld) else "scicat"
-    remote.service.rows[1] |= {"startDate": None} if name == "icat" else {"MeasurementPeriodList": []}
+    remote.service.rows[1] |= {"startDate": None} if kind(remote) == "icat" else {"MeasurementPeriodList": []}
+    configure(remote, settings)
     out, err = StringIO(), StringIO()
-    with override_settings(CATALOGUE_ACCOUNTS={name: {"username": USER, "password": PASSWORD}}):
-        call_command("sync_catalogue", name, config=remote.config(), dry_run=True, stdout=out, stderr=err)
-        assert "add proposal hc-1" in out.getvalue()
-        assert "left out 1 " in err.getvalue()
-        assert not Experiment.objects.exists()
-        call_command("sync_catalogue", name, config=remote.config(), stdout=out, stderr=err)
+    call_command("sync_catalogue", "main", dry_run=True, stdout=out, stderr=err)
+    assert "add proposal hc-1" in out.getvalue()
+    assert "left out 1 " in err.getvalue()
+    assert not Experiment.objects.exists()
+    call_command("sync_catalogue", "main", stdout=out, stderr=err)
+    assert set(Experiment.objects.values_list("source")) == {("catalogue:main",)}
     assert Experiment.objects.count() == 7
 
 
-def test_without_an_account_nobody_is_asked(remote: Remote) -> None:
-    name = "icat" if isinstance(remote, IcatWorld) else "scicat"
+@pytest.mark.django_db
+def test_without_an_account_nobody_is_asked(remote: Remote, settings: Settings) -> None:
     remote.source()
-    with (
-        override_settings(CATALOGUE_ACCOUNTS={name: {"username": USER, "password": ""}}),
-        pytest.raises(CommandError, match=rf"(?s)Nothing was changed.*VISA_{name.upper()}_PASSWORD"),
-    ):
-        call_command("sync_catalogue", name, config=remote.config())
+    configure(remote, settings, password="")
+    with pytest.raises(CommandError, match=r"(?s)Nothing was changed.*VISA_CATALOGUE_MAIN_PASSWORD"):
+        call_command("sync_catalogue", "main")
     assert not remote.service.asked
 
 

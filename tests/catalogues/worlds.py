@@ -47,6 +47,8 @@ class Facility:
         }
     )
     released: dict[str, str] = field(default_factory=lambda: {"HC-1": "2024-01-01", "IN-7": "2024-01-01"})
+    changed: dict[str, str] = field(default_factory=dict)
+    """Proposal → when its catalogue says that it last changed."""
 
     def proposals(self) -> Iterable[str]:
         return dict.fromkeys(session.proposal for session in self.sessions)
@@ -209,6 +211,7 @@ class SciCatWorld(ServiceWorld):
             "pi_email": "all@example.org",
             "title": self.facility.title(name),
             "abstract": "",
+            "updatedAt": self.facility.changed.get(name, "2026-05-01T00:00:00.000Z"),
             "ownerGroup": name.lower(),
             "accessGroups": ["everybody"],
             "isPublished": day is not None,

@@ -13,6 +13,7 @@ from django.db import close_old_connections
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.django_connector import DjangoConnector
 
+from auth.catalogues.schedule import tick as read_catalogues
 from instances.reconcile.sweep import forget_old_tickets, sweep
 from instances.reconcile.watch import watch
 from instances.services.roles import end_expired
@@ -37,6 +38,7 @@ async def run(concurrency: int) -> None:
         asyncio.create_task(every(1.0, sweep)),
         asyncio.create_task(every(1.0, end_expired)),
         asyncio.create_task(every(600.0, forget_old_tickets)),
+        asyncio.create_task(every(5.0, read_catalogues)),
     ]
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
