@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from auth import audit
+from auth import agents, audit
 from auth.models import ApiToken, Login, Participation, RoleGrant, User
 from instances.errors import Conflict, Denied, Invalid
 from instances.services.people import block_person, unblock_person
@@ -20,6 +20,7 @@ from instances.views.common import refused, user_of
 from instances.views.home import kept
 
 from .common import ROWS, administrators, asked, shown, staff, text
+from .roles import given_by
 
 LATEST = 25
 
@@ -57,18 +58,19 @@ def person(request: HttpRequest, person_id: int) -> HttpResponse:
         "experiment__proposal", "experiment__instrument", "user"
     )
     instances = visible_to(actor).filter(owner__in=accounts).select_related("environment", "flavour")
+    open_now = Login.objects.filter(user__in=accounts, session__expire_date__gt=now).order_by("-begun")
     answer = shown(
         request,
         "person.html",
         "people",
         person=row,
         identities=[(user, urlsplit(user.iss).netloc) for user in User.objects.filter(pk__in=accounts).order_by("pk")],
-        roles=roles.order_by("-since", "-pk")[:100],
+        roles=[(grant, given_by(grant)) for grant in roles.order_by("-since", "-pk")[:100]],
         parts=parts.order_by("-experiment__start", "pk")[:LATEST],
         parts_count=parts.count(),
         instances=instances.defer("thumbnail", "notes").order_by("-created")[:LATEST],
         instances_count=instances.count(),
-        sessions=Login.objects.filter(user__in=accounts, session__expire_date__gt=now).order_by("-begun")[:LATEST],
+        sessions=[(login, agents.describe(login.agent), urlsplit(login.iss).netloc) for login in open_now[:LATEST]],
         tokens=ApiToken.objects.live(now).filter(user__in=accounts).order_by("-created"),
         now=now,
         itself=row.pk in actor.accounts,

@@ -52,7 +52,7 @@ def roles(request: HttpRequest) -> HttpResponse:
         rows=[(grant, given_by(grant)) for grant in page],
         query=query,
         keep=kept(query),
-        every_role=Role,
+        every_role=list(Role),
         sources=SOURCES,
     )
 
@@ -83,7 +83,7 @@ def grant(request: HttpRequest) -> HttpResponseBase:
         422 if problems else 200,
         form=form | {"until": form["until"] or f"{today + service.USUAL:%Y-%m-%d}"},
         problems=problems,
-        every_role=Role,
+        every_role=list(Role),
         instruments=Instrument.objects.order_by("code"),
         earliest=f"{today:%Y-%m-%d}",
         latest=f"{today + service.LONGEST - timedelta(days=1):%Y-%m-%d}",
