@@ -71,6 +71,7 @@ def lived_in(facility: Facility) -> Facility:
     create_token(acting_user=facility.ada, name="Logbook", scopes=[Scope.EXPERIMENTS_READ])
     ApiToken.objects.filter(name="Logbook").update(last_used=now, last_address="192.0.2.7")
     create_token(acting_user=facility.ivy, name="Reports", scopes=[Scope.AUDIT_READ])
+    ada = facility.ada.as_actor()
     with transaction.atomic():
         for n in range(60):
             audit.record(
