@@ -38,7 +38,6 @@ def confirm(request: HttpRequest, identity: Identity, pending: Pending) -> None:
         raise WeakConfirmation(f"acr is {identity.acr[:100] or 'missing'}, not {' or '.join(wanted)}", user=user)
     with transaction.atomic():
         step_up.remember(request, at=time.time(), acr=identity.acr)
-        request.session.save()
         if identity.sid:  # the provider may have begun a session of its own anew: its end is then this one's too
             Login.objects.filter(
                 session_id=request.session.session_key, identity=known, iss=identity.iss, sub=identity.subject

@@ -9,6 +9,7 @@
      ├── WeakLogin       a good answer, but the login was not of the required kind
      ├── LowAssurance    a good answer, but the home organisation is not sure enough of who they are
      ├── Blocked         a good answer about somebody who may not come in
+     ├── Interrupted     the provider ended the first login when the second one began, while two were to be linked
      ├── ConfirmationFailed
      │    ├── AnotherPerson      somebody else than whoever is signed in
      │    ├── NotAfresh          the same person, but by an older login
@@ -105,6 +106,16 @@ class Blocked(SignInFailed):
     means = "You cannot use the portal. Your data is kept."
     advice = "The helpdesk can tell you why and what to do."
     again = False
+
+
+class Interrupted(SignInFailed):
+    status = 409
+    title = "Your first login has ended"
+    happened = (
+        "You were about to link two identities, and the sign-in service ended the first login for the second one."
+    )
+    means = "You are signed out. Neither account has changed."
+    advice = "This service cannot hold two logins in one browser. The helpdesk can tell you what else can be done."
 
 
 class ConfirmationFailed(SignInFailed):

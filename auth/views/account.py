@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
@@ -18,7 +19,7 @@ from auth import agents, audit, sessions
 from auth.models import Login, Proposal, RoleGrant, User
 from auth.oidc import link as linking
 from auth.oidc import registrations, step_up
-from auth.oidc.client import Errand
+from auth.oidc.client import PATIENCE, Errand
 from auth.oidc.errors import SignInFailed
 from auth.oidc.registrations import Registration
 
@@ -102,10 +103,10 @@ def end_sessions(request: HttpRequest) -> HttpResponse:
 @require_safe
 @login_required
 def link(request: HttpRequest) -> HttpResponse:
-    """What linking means, and with whom one can log in to do it."""
-    return render(
-        request, "auth/link.html", {"section": "account", "providers": registrations.configured(), "back": "account"}
-    )
+    """What linking means, and with whom one can log in to do it: first with whom one has not."""
+    mine = {row.iss for row in identities_of(person_of(request))}
+    providers = sorted(registrations.configured(), key=lambda known: known.issuer in mine)
+    return render(request, "auth/link.html", {"section": "account", "providers": providers})
 
 
 @never_cache
@@ -117,9 +118,13 @@ def link_start(request: HttpRequest) -> HttpResponse:
         raise Http404
     errand = Errand("link", reverse("auth:link_confirm"), request.user.pk, insist=True)
     try:
-        return redirect(flow.ask(request, errand, issuer=known.issuer))
+        answer = redirect(flow.ask(request, errand, issuer=known.issuer))
     except SignInFailed as error:
         return flow.refused(request, error, purpose="link")
+    answer.set_cookie(
+        flow.LINKING, "1", max_age=PATIENCE, secure=settings.SESSION_COOKIE_SECURE, httponly=True, samesite="Lax"
+    )
+    return answer
 
 
 @never_cache
@@ -135,7 +140,9 @@ def link_confirm(request: HttpRequest) -> HttpResponseBase:
             if "link" in request.POST:
                 linking.link(acting_user=person, identity=identity)
                 messages.success(request, f"{identity.name or 'The identity'} at {_title(identity.iss)} is linked.")
-            return redirect("auth:account")
+            answer = redirect("auth:account")
+            answer.delete_cookie(flow.LINKING)
+            return answer
     except SignInFailed as error:
         return flow.refused(request, error, record=request.method == "POST", purpose="link")
     known = User.objects.filter(iss=identity.iss, sub=identity.sub).first()
@@ -162,11 +169,12 @@ def unlink(request: HttpRequest, identity_id: int) -> HttpResponse:
         return render(
             request, "auth/unlink.html", {"section": "account", "identity": _shown(row, person, _used(request))}
         )
+    ends_this = _used(request) == row.pk
     try:
         linking.unlink(acting_user=person, identity_id=row.pk)
     except User.DoesNotExist as error:
         raise Http404 from error
-    if _used(request) == row.pk:  # this very session has ended
+    if ends_this:
         request.session.flush()
         return redirect("auth:sign_in")
     messages.success(request, f"The identity at {_title(row.iss)} is an account of its own again.")
@@ -208,10 +216,10 @@ def _source(grant: RoleGrant, rows: list[User]) -> str:
     kind, _, name = grant.source.partition(":")
     if kind == "claim":
         iss = next((row.iss for row in rows if row.pk == grant.user_id), "")
-        return f"your groups at {_title(iss) if iss else name}"
+        return f"From your groups at {_title(iss) if iss else name}"
     if kind == "catalogue":
-        return f"the facility’s catalogue ({name})"
+        return f"From the facility’s catalogue ({name})"
     if kind == "person":
         giver = User.objects.filter(pk=int(name)).first() if name.isdecimal() else None
-        return f"given by {giver.name}" if giver else "given by an administrator"
-    return grant.source
+        return f"Given by {giver.name}" if giver else "Given by an administrator"
+    return f"From {grant.source}"

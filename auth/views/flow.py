@@ -15,10 +15,12 @@ from auth.models import User
 from auth.oidc import client
 from auth.oidc import sign_in as service
 from auth.oidc.client import Errand, Pending
-from auth.oidc.errors import ConfirmationFailed, LinkRefused, SignInFailed, Stale, Untrusted
+from auth.oidc.errors import ConfirmationFailed, Interrupted, LinkRefused, SignInFailed, Stale, Untrusted
 
 log = logging.getLogger(__name__)
 HOME = "/"
+LINKING = "visa_linking"
+"""A cookie that outlives the session, to explain how it ended. It holds nothing and proves nothing."""
 PENDING = "sign_in"
 AT_ONCE = 5
 """Errands that one browser may have under way, in as many tabs."""
@@ -47,6 +49,8 @@ def expected(request: HttpRequest) -> tuple[dict[str, str], Pending]:
     answer = {name: request.GET[name] for name in request.GET}
     under_way: dict[str, dict[str, Any]] = request.session.get(PENDING, {})
     asked = under_way.pop(answer.get("state", ""), None)
+    if asked is None and LINKING in request.COOKIES and not request.user.is_authenticated:
+        raise Interrupted("the session ended while a second identity was being proven")
     if asked is None:
         raise Stale("no sign-in with this state is under way in this browser")
     request.session[PENDING] = under_way

@@ -74,9 +74,7 @@ def lived_in(facility: Facility) -> Facility:
     ada = facility.ada.as_actor()
     with transaction.atomic():
         for n in range(60):
-            audit.record(
-                "instance.launch", f"instance:{n:032x}", actor=facility.ada.as_actor(), detail={"flavour": "s"}
-            )
+            audit.record("instance.launch", f"instance:{n:032x}", actor=ada, detail={"flavour": "s"})
     return facility
 
 

@@ -21,13 +21,19 @@ class Browser:
         assert answer.status_code == 302, answer.text
         return str(answer.headers["location"])
 
-    def choose(self, page: str, person: Person | None) -> str:
-        """Press somebody's button on the provider's page, or Cancel; the address of the callback."""
+    def choose(self, page: str, person: Person | None, *, factor: bool = True) -> str:
+        """Press somebody's button on the provider's page, or Cancel; the address of the callback.
+
+        `factor`: whether they have a second one, should that be asked for.
+        """
         answer = self.http.get(page)
         handle = re.search(r'name="request" value="([^"]+)"', answer.text)
         assert handle, answer.text
         form = {"request": handle[1]} | ({"sub": person.sub} if person else {})
         answer = self.http.post(f"{urlsplit(page).scheme}://{urlsplit(page).netloc}/authorize/decide", data=form)
+        if asked := re.search(r'action="/authorize/confirm".*?name="request"\s+value="([^"]+)"', answer.text, re.S):
+            form = {"request": asked[1]} | ({"used": "yes"} if factor else {})
+            answer = self.http.post(f"{urlsplit(page).scheme}://{urlsplit(page).netloc}/authorize/confirm", data=form)
         assert answer.status_code == 303, answer.text
         return str(answer.headers["location"])
 

@@ -73,8 +73,8 @@ class Wire:
     seen: list[str] = field(default_factory=list)
 
 
-@pytest.fixture(scope="session")
-def wire() -> Iterator[Wire]:
+@contextlib.contextmanager
+def wired() -> Iterator[Wire]:
     wire = Wire()
 
     class Relay(BaseHTTPRequestHandler):
@@ -83,13 +83,15 @@ def wire() -> Iterator[Wire]:
             wire.seen.append(self.path)
             if wire.cut:
                 return self.send_error(502)
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-            answer = httpx2.request(self.command, wire.target + self.path, content=body, headers=headers)
+            # The host stays the wire's, so that whoever answers thinks that it is there.
+            answer = httpx2.request(self.command, wire.target + self.path, content=body, headers=dict(self.headers))
             content = wire.faults.get(urlsplit(self.path).path, bytes)(answer.content)
             self.send_response(answer.status_code)
             for name in ("content-type", "location", "content-security-policy", "cache-control"):
                 if name in answer.headers:
                     self.send_header(name, answer.headers[name])
+            for cookie in answer.headers.get_list("set-cookie"):
+                self.send_header("Set-Cookie", cookie)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -104,6 +106,20 @@ def wire() -> Iterator[Wire]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield wire
     server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def wire() -> Iterator[Wire]:
+    with wired() as wire:
+        yield wire
+
+
+@pytest.fixture(scope="session")
+def behind(live_server: Any) -> Iterator[tuple[Independent, Wire]]:
+    """A second certified provider, all of whose answers pass a wire."""
+    with wired() as wire, independent_process(live_server.url, issuer=wire.url) as provider:
+        wire.target = f"http://localhost:{provider.port}"
+        yield provider, wire
 
 
 @pytest.fixture(scope="session")
@@ -174,13 +190,26 @@ def algorithm() -> str:
 
 
 @pytest.fixture
-def visitor(
-    live_server: Any, independent: Independent, algorithm: str, settings: Any, transactional_db: None
-) -> Iterator[Visitor]:
+def visitor(live_server: Any, independent: Independent, algorithm: str, settings: Any, transactional_db: None) -> Any:
     """A browser at a portal that trusts the independent provider."""
+    yield from visiting(live_server, independent, algorithm, settings)
+
+
+@pytest.fixture
+def deceived(
+    live_server: Any, behind: tuple[Independent, Wire], algorithm: str, settings: Any, transactional_db: None
+) -> Any:
+    """The same, with a wire between the two on which a test can lie."""
+    provider, wire = behind
+    wire.cut = False
+    wire.faults.clear()
+    yield from visiting(live_server, provider, algorithm, settings)
+
+
+def visiting(live_server: Any, provider: Independent, algorithm: str, settings: Any) -> Iterator[Visitor]:
     settings.PORTAL_URL = live_server.url
     settings.OIDC = {
-        "issuer": independent.url,
+        "issuer": provider.url,
         "client_id": f"portal-{algorithm}",
         "client_secret": SECRET,
         "scope": "openid email profile aarc",
@@ -193,6 +222,30 @@ def visitor(
     with httpx2.Client() as http:
         yield Visitor(live_server.url, http)
     oidc_client._client.cache_clear()
+
+
+@pytest.fixture
+def further(portal: str, independent: Independent, settings: Any, tmp_path: Path) -> dict[str, Any]:
+    """The independent provider as a further one beside the demo provider; its entry in VISA_OIDC_MORE."""
+    os.environ["TESTS_FURTHER_SECRET"] = SECRET
+    entry = {
+        "issuer": independent.url,
+        "client_id": "portal-ES256",
+        "client_secret_env": "TESTS_FURTHER_SECRET",
+        "scope": "openid email profile aarc",
+        "title": "UmbrellaID",
+        "sign_in": True,
+    }
+    (tmp_path / "more.json").write_text(json.dumps([entry]))
+    settings.OIDC_MORE = str(tmp_path / "more.json")
+    return entry
+
+
+@pytest.fixture
+def double(portal: str, further: dict[str, Any]) -> Iterator[Visitor]:
+    """A browser at a portal that knows two providers."""
+    with httpx2.Client() as http:
+        yield Visitor(portal, http)
 
 
 @pytest.fixture

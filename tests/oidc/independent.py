@@ -50,10 +50,15 @@ class Independent:
 
     url: str
     keys: dict[str, Key]
+    port: int = 0
 
     def rotate(self) -> None:
         self.keys = new_keys()
         httpx2.post(f"{self.url}/test/keys", json=_private(self.keys)).raise_for_status()
+
+    def ask_consent(self, wanted: bool) -> None:
+        """Whether people are asked if the portal may know who they are."""
+        httpx2.post(f"{self.url}/test/consent", json=wanted).raise_for_status()
 
     def heard(self) -> list[dict[str, Any]]:
         """Every logout token that it sent, with the portal's status."""
@@ -67,9 +72,10 @@ class Independent:
 
 
 @contextlib.contextmanager
-def independent_process(portal: str) -> Iterator[Independent]:
+def independent_process(portal: str, *, issuer: str = "") -> Iterator[Independent]:
     port, keys = free_ports(1), new_keys()
     told = {"port": port, "portal": portal, "secret": SECRET, "keys": _private(keys), "people": PEOPLE}
+    told |= {"issuer": issuer or f"http://localhost:{port}"}
     process = subprocess.Popen(["node", str(SCRIPT), json.dumps(told)], stdin=subprocess.PIPE)
     try:
         url = f"http://localhost:{port}"
@@ -79,7 +85,7 @@ def independent_process(portal: str) -> Iterator[Independent]:
                     break
             assert process.poll() is None, "the provider has ended"
             time.sleep(0.05)
-        yield Independent(url, keys)
+        yield Independent(issuer or url, keys, port)
     finally:
         process.terminate()
         process.wait(10)
@@ -98,6 +104,9 @@ class Visitor(Browser):
                 answer = self.http.get(address)
                 continue
             assert answer.status_code == 200, answer.text
+            if "/session/end/confirm" in answer.text:  # it ends the login of somebody else first, by a script
+                answer = self._press(answer, "/session/end/confirm")
+                continue
             assert "/interaction/" in str(answer.request.url), answer.text
             answer = self.http.post(str(answer.request.url), data={"sub": sub, "acr": acr})
         return str(answer.headers["location"])
@@ -113,10 +122,12 @@ class Visitor(Browser):
 
     def confirm_leaving(self, page: str) -> httpx2.Response:
         """Press the button on the provider's page that asks whether to sign out there too."""
-        asked = self.http.get(page)
+        return self._press(self.http.get(page), "/session/end/confirm")
+
+    def _press(self, asked: httpx2.Response, path: str) -> httpx2.Response:
         xsrf = asked.text.partition('name="xsrf" value="')[2].partition('"')[0]
         assert xsrf, asked.text
-        return self.http.post(urljoin(page, "/session/end/confirm"), data={"xsrf": xsrf, "logout": "yes"})
+        return self.http.post(urljoin(str(asked.request.url), path), data={"xsrf": xsrf, "logout": "yes"})
 
 
 def _private(keys: dict[str, Key]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from django.conf import settings
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from auth.oidc.claims import MFA
 from auth.oidc.demo_provider.core import challenge_of
 from auth.oidc.demo_provider.people import Person
 
@@ -54,9 +56,9 @@ def question(**other: str | None) -> dict[str, str]:
     return {name: value for name, value in (asked | other).items() if value is not None}
 
 
-def code(someone: Browser, url: str, person: Person, **other: str | None) -> str:
+def code(someone: Browser, url: str, person: Person, *, factor: bool = True, **other: str | None) -> str:
     page = str(httpx2.Request("GET", f"{url}/authorize", params=question(**other)).url)
-    answer = query(someone.choose(page, person))
+    answer = query(someone.choose(page, person, factor=factor))
     assert (answer["iss"], answer["state"]) == (url, "a state & more")
     return answer["code"]
 
@@ -86,6 +88,33 @@ def test_a_code_becomes_tokens_once_and_a_second_try_takes_them_back(
     assert said["eduperson_entitlement"] == alice.claims["eduperson_entitlement"]
     assert redeem(alone, code=given).json()["error"] == "invalid_grant"
     assert httpx2.get(f"{alone}/userinfo", headers=bearer).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("name", "wish", "factor", "acr"),
+    [
+        ("Alice", None, True, "https://refeds.org/profile/sfa"),
+        ("Alice", MFA, True, MFA),
+        ("Alice", MFA, False, "https://refeds.org/profile/sfa"),
+        ("Dirk", MFA, False, None),
+        ("Bruno", f"https://refeds.org/profile/sfa {MFA}", True, MFA),
+        ("Bruno", "https://refeds.org/profile/sfa", True, None),
+    ],
+)
+def test_a_second_factor_is_asked_for_when_the_portal_wishes_for_one(
+    alone: str, someone: Browser, people: dict[str, Person], name: str, wish: str | None, factor: bool, acr: str | None
+) -> None:
+    given = code(someone, alone, people[name], factor=factor, acr_values=wish, prompt="login", max_age="0")
+    keys = KeySet.import_key_set(httpx2.get(f"{alone}/jwks").json())
+    claims = jwt.decode(redeem(alone, code=given).json()["id_token"], keys, ["RS256"]).claims
+    assert claims.get("acr") == acr
+    assert abs(claims["auth_time"] - time.time()) < 30
+
+
+def test_a_second_factor_is_used_once(alone: str) -> None:
+    answer = httpx2.post(f"{alone}/authorize/confirm", data={"request": "guessed", "used": "yes"})
+    assert answer.status_code == 400
+    assert "out of date" in answer.text
 
 
 @pytest.mark.parametrize(
@@ -132,6 +161,7 @@ def test_nobody_is_sent_to_an_address_that_is_not_the_portal_s(alone: str, other
         ({"response_type": "token"}, "unsupported_response_type"),
         ({"scope": "email"}, "invalid_scope"),
         ({"prompt": "none"}, "login_required"),
+        ({"max_age": "soon"}, "invalid_request"),
     ],
     ids=str,
 )

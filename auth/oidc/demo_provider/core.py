@@ -22,6 +22,8 @@ from urllib.parse import unquote_plus, urlencode
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from auth.oidc.claims import MFA
+
 from .people import Person
 from .shelf import Shelf
 
@@ -60,6 +62,8 @@ class Question:
     nonce: str
     challenge: str
     scope: str
+    wants_factor: bool = False
+    """The portal wishes for a login with a second factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,15 @@ class Grant:
     person: Person
     question: Question
     at: int
+    acr: str
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """Somebody was chosen and is now asked for the second factor that the portal wishes for."""
+
+    person: Person
+    question: Question
 
 
 @dataclass
@@ -75,6 +88,7 @@ class DemoProvider:
     people: tuple[Person, ...]
     key: RSAKey
     questions: Shelf[Question] = field(default_factory=lambda: Shelf(900))
+    factors: Shelf[Factor] = field(default_factory=lambda: Shelf(900))
     codes: Shelf[Grant] = field(default_factory=lambda: Shelf(60))
     tokens: Shelf[Grant] = field(default_factory=lambda: Shelf(TOKEN_SECONDS))
     redeemed: dict[str, str] = field(default_factory=dict)
@@ -97,6 +111,8 @@ class DemoProvider:
                 "client_secret_basic" if self.registration.client_secret else "none"
             ],
             "code_challenge_methods_supported": ["S256"],
+            "acr_values_supported": [MFA],
+            "claims_supported": ["sub", "acr", "auth_time"],
             "scopes_supported": ["openid", "profile", "email", "aarc", "schac_home_organization"],
             "authorization_response_iss_parameter_supported": True,
         }
@@ -119,17 +135,37 @@ class DemoProvider:
             raise Refusal("invalid_request", "PKCE with S256 is required")
         if request.get("prompt") == "none":
             raise Refusal("login_required", "nobody is remembered here")
-        return self.questions.put(Question(request.get("state", ""), request.get("nonce", ""), challenge, scope))
+        if not re.fullmatch(r"\d{0,9}", request.get("max_age", "")):
+            raise Refusal("invalid_request", "max_age is no number of seconds")
+        # Nobody is remembered, so every login is as fresh as prompt=login and max_age can ask for.
+        wants = MFA in request.get("acr_values", "").split()
+        return self.questions.put(
+            Question(request.get("state", ""), request.get("nonce", ""), challenge, scope, wants_factor=wants)
+        )
 
-    def decide(self, handle: str, sub: str | None) -> str:
-        """Where to send the browser once somebody was chosen, or nobody (None). NotOurs: the page is out of date."""
+    def decide(self, handle: str, sub: str | None) -> tuple[str, str]:
+        """Once somebody was chosen, or nobody (None): where to send the browser, or else the handle of the question for
+        a second factor. NotOurs: the page is out of date."""
         question = self.questions.take(handle)
         person = next((person for person in self.people if person.sub == sub), None)
         if question is None or (sub is not None and person is None):
             raise NotOurs("This page is out of date. Go back to the portal and sign in again.")
         if person is None:
-            return self.answer(question.state, error="access_denied")
-        return self.answer(question.state, code=self.codes.put(Grant(person, question, int(time.time()))))
+            return self.answer(question.state, error="access_denied"), ""
+        if question.wants_factor:
+            return "", self.factors.put(Factor(person, question))
+        return self._granted(person, question, person.acr), ""
+
+    def confirm(self, handle: str, *, used: bool) -> str:
+        """Where to send the browser once the second factor was used, or could not be. NotOurs: it is out of date."""
+        asked = self.factors.take(handle)
+        if asked is None:
+            raise NotOurs("This page is out of date. Go back to the portal and try again.")
+        without = "" if asked.person.acr == MFA else asked.person.acr
+        return self._granted(asked.person, asked.question, MFA if used else without)
+
+    def _granted(self, person: Person, question: Question, acr: str) -> str:
+        return self.answer(question.state, code=self.codes.put(Grant(person, question, int(time.time()), acr)))
 
     def answer(self, state: str, **said: str) -> str:
         said |= {"iss": self.registration.issuer} | ({"state": state} if state else {})
@@ -204,7 +240,7 @@ class DemoProvider:
             "at_hash": _b64(sha256(access_token.encode()).digest()[:16]),
         }
         claims |= {"nonce": grant.question.nonce} if grant.question.nonce else {}
-        claims |= {"acr": grant.person.acr} if grant.person.acr else {}
+        claims |= {"acr": grant.acr} if grant.acr else {}
         return jwt.encode({"alg": ALGORITHM, "kid": self.key.kid}, claims, self.key, [ALGORITHM])
 
 

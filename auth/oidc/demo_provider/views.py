@@ -61,9 +61,22 @@ def authorize(request: HttpRequest) -> HttpResponse:
 @require_POST
 def decide(request: HttpRequest) -> HttpResponse:
     try:
-        return SeeOther(provider().decide(request.POST.get("request", ""), request.POST.get("sub")))
+        address, factor = provider().decide(request.POST.get("request", ""), request.POST.get("sub"))
     except NotOurs as error:
-        return page("notice.html", {"title": "Out of date", "text": str(error), "portal": portal()}, status=400)
+        return out_of_date(error)
+    return SeeOther(address) if address else page("factor.html", {"handle": factor, "portal": portal()})
+
+
+@require_POST
+def confirm(request: HttpRequest) -> HttpResponse:
+    try:
+        return SeeOther(provider().confirm(request.POST.get("request", ""), used="used" in request.POST))
+    except NotOurs as error:
+        return out_of_date(error)
+
+
+def out_of_date(error: NotOurs) -> HttpResponse:
+    return page("notice.html", {"title": "Out of date", "text": str(error), "portal": portal()}, status=400)
 
 
 @require_POST
@@ -152,6 +165,7 @@ urlpatterns = [
     path("jwks", jwks),
     path("authorize", authorize),
     path("authorize/decide", decide, name="decide"),
+    path("authorize/confirm", confirm, name="confirm"),
     path("token", csrf_exempt(token)),
     path("userinfo", csrf_exempt(userinfo)),
     path("end-session", end_session),

@@ -1,18 +1,21 @@
 // An OpenID provider that others wrote and certified, with MyAccessID's habits: claims only in userinfo, PKCE, acr.
-// The only argument is JSON: {port, portal, secret, keys, people}. It ends when its standard input does.
+// The only argument is JSON: {port, issuer, portal, secret, keys, people}. It ends when its standard input does. Its own pages
+// are plain forms; consent is asked for only where a test wants that.
 import { createServer } from 'node:http';
 
 import { Provider } from 'oidc-provider';
 
-const { port, portal, secret, people, ...given } = JSON.parse(process.argv[2]);
-const issuer = `http://localhost:${port}`;
-const state = { keys: given.keys, heard: [] };
+const { port, issuer, portal, secret, people, ...given } = JSON.parse(process.argv[2]);
+const state = { keys: given.keys, heard: [], consent: false };
+const SCOPE = 'openid email profile aarc';
+const MFA = 'https://refeds.org/profile/mfa';
 
 function client(algorithm) {
   return {
     client_id: `portal-${algorithm}`,
     client_secret: secret,
-    redirect_uris: [`${portal}/sign-in/callback/`],
+    // Its own address where it is one of several providers.
+    redirect_uris: [`${portal}/sign-in/callback/`, `${portal}/sign-in/callback/localhost-${port}/`],
     post_logout_redirect_uris: [`${portal}/sign-in/`],
     backchannel_logout_uri: `${portal}/sign-out/back-channel/`,
     backchannel_logout_session_required: true,
@@ -50,15 +53,13 @@ function build() {
     async findAccount(_, sub) {
       return people[sub] && { accountId: sub, claims: () => ({ sub, ...people[sub] }) };
     },
-    // Consent is not what is tested here.
     async loadExistingGrant(ctx) {
-      const grant = new ctx.oidc.provider.Grant({
-        clientId: ctx.oidc.client.clientId,
-        accountId: ctx.oidc.session.accountId,
-      });
-      grant.addOIDCScope('openid email profile aarc');
-      await grant.save();
-      return grant;
+      const { client, provider: own, result, session } = ctx.oidc;
+      if (state.consent) {
+        const known = result?.consent?.grantId;
+        return known ? own.Grant.find(known) : undefined;
+      }
+      return granted(own, client.clientId, session.accountId);
     },
   });
 }
@@ -69,16 +70,49 @@ async function body(request) {
   return Buffer.concat(parts).toString();
 }
 
+async function granted(own, clientId, accountId) {
+  const grant = new own.Grant({ clientId, accountId });
+  grant.addOIDCScope(SCOPE);
+  await grant.save();
+  return grant;
+}
+
+function page(response, title, form) {
+  response
+    .setHeader('Content-Type', 'text/html; charset=utf-8')
+    .end(`<!DOCTYPE html><html lang="en"><title>${title}</title><h1>${title}</h1><form method="post">${form}</form>`);
+}
+
+function loginPage(response, params) {
+  const people_ = Object.entries(people).map(
+    ([sub, { name }]) => `<label><input type="radio" name="sub" value="${sub}">${name}</label>`,
+  );
+  const wished = (params.acr_values ?? '').split(' ').includes(MFA);
+  const factor = wished ? `<label><input type="checkbox" name="acr" value="${MFA}">Second factor</label>` : '';
+  page(response, 'Log in', `${people_.join('')}${factor}<button>Log in</button>`);
+}
+
 function json(response, said) {
   response.setHeader('Content-Type', 'application/json').end(JSON.stringify(said));
 }
 
 async function login(request, response) {
-  if (request.method === 'GET') {
-    json(response, (await provider.interactionDetails(request, response)).params);
+  const { prompt, params, session } = await provider.interactionDetails(request, response);
+  const consenting = prompt.name === 'consent';
+  if (request.method === 'GET' && consenting) {
+    page(response, 'Share this?', '<button name="answer" value="yes">Allow</button><button name="answer" value="no">Deny</button>');
     return;
   }
-  const { sub, acr } = Object.fromEntries(new URLSearchParams(await body(request)));
+  if (request.method === 'GET') {
+    loginPage(response, params);
+    return;
+  }
+  const { sub, acr, answer } = Object.fromEntries(new URLSearchParams(await body(request)));
+  if (consenting && answer === 'yes') {
+    const { jti: grantId } = await granted(provider, params.client_id, session.accountId);
+    await provider.interactionFinished(request, response, { consent: { grantId } }, { mergeWithLastSubmission: true });
+    return;
+  }
   const result = sub
     ? { login: { accountId: sub, ...(acr && { acr }) } }
     : { error: 'access_denied', error_description: 'Cancelled.' };
@@ -90,6 +124,10 @@ createServer(async (request, response) => {
   try {
     if (request.url.startsWith('/interaction/')) return await login(request, response);
     if (request.url === '/test/heard') return json(response, state.heard);
+    if (request.url === '/test/consent') {
+      state.consent = JSON.parse(await body(request));
+      return json(response, {});
+    }
     if (request.url === '/test/keys') {
       state.keys = JSON.parse(await body(request));
       provider = build();
