@@ -2,7 +2,7 @@ PORT ?= 8000
 DATA ?= var
 python := .venv/bin/python
 
-.PHONY: demo test check format bench screenshots lock
+.PHONY: demo test check format bench bench-catalogue screenshots lock
 
 demo: ## everything on this machine: installs what is missing, starts, prints an address
 	@scripts/install
@@ -28,6 +28,10 @@ format:
 bench: ## how fast an instance starts and how fast the home page is
 	@scripts/install test
 	@$(python) -m tests.bench
+
+bench-catalogue: ## how fast a large catalogue is taken over, and lists with it
+	@scripts/install test
+	@$(python) -m tests.bench_catalogue
 
 screenshots: ## the pictures of the README
 	@scripts/install test

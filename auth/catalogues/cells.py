@@ -11,6 +11,8 @@ from auth.access import Role
 from auth.data import Part
 
 Cell = Callable[[str], Any]
+_ROLES = {role.value: role for role in Role if role is not Role.LOCAL_CONTACT}
+_PARTS = {part.value: part for part in Part}
 
 
 def code(text: str) -> str:
@@ -87,17 +89,16 @@ def unix_id(value: str) -> int:
 
 
 def part(value: str) -> Part:
-    try:
-        return Part(value)
-    except ValueError:
-        raise ValueError(f"must be one of {', '.join(Part)}") from None
+    if (found := _PARTS.get(value)) is None:
+        raise ValueError(f"must be one of {', '.join(Part)}")
+    return found
 
 
 def role(value: str) -> Role:
-    try:
-        return Role(value)
-    except ValueError:
-        raise ValueError(f"must be one of {', '.join(Role)}") from None
+    """One at the facility; who is local contact of an experiment takes part in it."""
+    if value not in _ROLES:
+        raise ValueError(f"must be one of {', '.join(_ROLES)}")
+    return _ROLES[value]
 
 
 def folder(value: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from auth.access import Role
+from auth.data import Part
 
 from . import cells, tables
 from .base import (
@@ -45,7 +46,8 @@ REQUIRED: dict[str, dict[str, cells.Cell]] = {
         "start": cells.moment,
         "end": cells.moment,
     },
-    "participations": {"experiment": cells.text(100), "person": cells.text(100), "part": cells.part},
+    # By far the longest table: whatever its names are, they must be in the tables where they were checked.
+    "participations": {"experiment": str, "person": str, "part": cells.part},
     "roles": {"person": cells.text(100), "role": cells.role, "because": cells.text(200)},
 }
 OPTIONAL: dict[str, dict[str, cells.Cell]] = {
@@ -113,7 +115,7 @@ class _Reading:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.problems: list[str] = []
-        self.people: dict[str, PersonKey] = {}
+        self.people: dict[str, tuple[str, PersonKey]] = {}
         self.codes: dict[str, set[str]] = {"instrument": set(), "proposal": set()}
         self.keys: dict[str, str] = {}
 
@@ -140,7 +142,7 @@ class _Reading:
             key = canonical(PersonKey(row["iss"], row["sub"]))
             if (first := identities.setdefault(key, row.number)) != row.number:
                 self.problems.append(f"{row.where}: the same iss and sub as at {row.place}{first}")
-            self.people[row["person"]] = key
+            self.people[row["person"]] = row["person"], key
             yield Person(key, **_without(row, "person", "iss", "sub"))
 
     def _proposals(self) -> Iterator[Proposal]:
@@ -160,16 +162,18 @@ class _Reading:
             yield Experiment(**row.values)
 
     def _participations(self) -> Iterator[Participation]:
-        seen: dict[Participation, int] = {}
+        seen: dict[tuple[str, str, Part], int] = {}
         for row in self._table("participations"):
-            known = self._refers(row, "experiment", self.keys), self._refers(row, "person", self.people)
-            if not all(known):
+            experiment, person = self.keys.get(row["experiment"]), self.people.get(row["person"])
+            if experiment is None or person is None:
+                self._refers(row, "experiment", self.keys)
+                self._refers(row, "person", self.people)
                 continue
             # The very strings of the other tables: this one repeats each of them many times.
-            part = Participation(self.keys[row["experiment"]], self.people[row["person"]], row["part"])
-            if (first := seen.setdefault(part, row.number)) != row.number:
+            key = experiment, person[0], row["part"]
+            if (first := seen.setdefault(key, row.number)) != row.number:
                 self.problems.append(f"{row.where}: the same experiment, person and part as at {row.place}{first}")
-            yield part
+            yield Participation(experiment, person[1], row["part"])
 
     def _roles(self) -> Iterator[RoleGrant]:
         for row in self._unique("roles", ("person", "role", "instrument")):
@@ -177,7 +181,7 @@ class _Reading:
                 self.problems.append(f"{row.where}: instrument belongs to instrument scientists, and to nobody else")
             self._refers(row, "instrument", self.codes["instrument"])
             if self._refers(row, "person", self.people):
-                yield RoleGrant(self.people[row["person"]], **_without(row, "person"))
+                yield RoleGrant(self.people[row["person"]][1], **_without(row, "person"))
 
     def _unique(self, table: str, columns: tuple[str, ...]) -> Iterator[Row]:
         """All rows of `table`; one that says again what an earlier one did is a problem."""

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from hashlib import blake2b
 
+from auth.data import Part
+
 from .base import Catalogue
 
 REST = ""
@@ -17,21 +19,26 @@ _ALL = 2**64
 def fingerprints(catalogue: Catalogue) -> dict[str, str]:
     """Proposal's code → 16 hex digits."""
     sums: dict[str, int] = defaultdict(int)
-    proposal_of = {experiment.key: experiment.proposal for experiment in catalogue.experiments}
-    person = {person.key: _number(person) for person in catalogue.people}
+    person = {person.key: [_number(person) | 1, False] for person in catalogue.people}
+    """Their number, and whether they take part in anything."""
+    parts = {part: _number(part) | 1 for part in Part}
+    experiments = {}
     for proposal in catalogue.proposals:
         sums[proposal.code] += _number(proposal)
     for experiment in catalogue.experiments:
-        sums[experiment.proposal] += _number(experiment)
-    busy = set()
+        number = _number(experiment)
+        experiments[experiment.key] = experiment.proposal, number
+        sums[experiment.proposal] += number
     for p in catalogue.participations:
-        busy.add(p.person)
-        # Multiplied, because two who swap their parts must not come to the same sum.
-        sums[proposal_of[p.experiment]] += _number((p.experiment, p.part)) * (person[p.person] | 1)
+        code, number = experiments[p.experiment]
+        who = person[p.person]
+        # A product, so that two who swap their parts or experiments do not come to the same sum.
+        sums[code] += number * who[0] * parts[p.part] % _ALL
+        who[1] = True
     for thing in (*catalogue.instruments, *catalogue.roles):
         sums[REST] += _number(thing)
-    for key in person.keys() - busy | {role.person for role in catalogue.roles}:
-        sums[REST] += person[key]
+    named = {role.person for role in catalogue.roles}
+    sums[REST] += sum(number for key, (number, busy) in person.items() if key in named or not busy)
     return {code: f"{number % _ALL:016x}" for code, number in sums.items()}
 
 

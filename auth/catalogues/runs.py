@@ -21,7 +21,7 @@ from .base import CatalogueError, CatalogueUnavailable, Cursor, OutOfScope, Sour
 from .configured import Configured
 from .diff import Diff, MassRemoval
 from .known import KnownRows
-from .spool import Spool
+from .spool import Spool, forget_old_pages
 from .sync import take_over
 from .wire import Moved
 
@@ -166,6 +166,7 @@ def _end(row: CatalogueRun, outcome: Outcome, **said: Any) -> None:
     row.problems, row.notes = bounded(said.get("problems", [])), bounded(said.get("notes", []))
     with transaction.atomic():
         row.save()
+        forget_old_pages()
         mine = CatalogueRun.objects.filter(name=row.name)
         if outcome in GOOD:
             # A cursor of many proposals is large, and only the last one leads anywhere.

@@ -7,7 +7,7 @@ what, comes from a table of the facility's, as its directory exports it.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from .wire import Account, Moved, Patience, Row, Wire
 
 OVERLAP = timedelta(minutes=5)
 """How far news reach back before the newest change seen: what is written at the same time may show later."""
+
+MOST_GROUPS = 100
+"""Whose members changed, to be asked for by name: they are part of an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +114,22 @@ class Scicat:
         return catalogue
 
     def news(self, cursor: Cursor, known: Known) -> News | None:
-        """Proposals whose `updatedAt` is later than the last one seen, or not much earlier.
+        """Proposals whose `updatedAt` is later than the last one seen, or not much earlier, or whose group changed.
 
         That a proposal was removed, SciCat tells nobody: only a whole read finds it.
         """
-        if not isinstance(since := cursor.get("since"), str) or cursor.get("of") != config.fingerprint(self.config):
+        since, before = cursor.get("since"), cursor.get("groups")
+        if not isinstance(since, str) or not isinstance(before, dict) or cursor.get("of") != self._rules():
             return None
-        catalogue = self._assembled(lambda session: self._since(session, since))
+        now = _groups_of(self.config.members)
+        groups = sorted(group for group in before.keys() | now.keys() if before.get(group) != now.get(group))
+        if len(groups) > MOST_GROUPS:
+            return None
+        catalogue = self._assembled(lambda session: self._since(session, since, groups))
         if self._newest is None:
             return None
         codes = frozenset(proposal.code for proposal in catalogue.proposals)
-        return News(catalogue, codes, self._cursor(OVERLAP) if self._newest else cursor)
+        return News(catalogue, codes, self._cursor(OVERLAP) if self._newest else cursor | {"groups": now})
 
     def _assembled(self, rows: Callable[["_Session"], Iterator[Row]]) -> Catalogue:
         self.notes, self._newest = [], []
@@ -147,7 +155,12 @@ class Scicat:
         if not self._newest:
             return {}
         since = self._newest[0] - overlap
-        return {"of": config.fingerprint(self.config), "since": since.isoformat(timespec="milliseconds")}
+        groups = _groups_of(self.config.members)
+        return {"of": self._rules(), "since": since.isoformat(timespec="milliseconds"), "groups": groups}
+
+    def _rules(self) -> str:
+        """What the configuration says apart from the members, who change from day to day."""
+        return config.fingerprint(replace(self.config, members={}))
 
     def _page(self, session: "_Session", skip: int, where: dict[str, Any]) -> list[Row]:
         what = f"proposals from {skip}"
@@ -168,10 +181,14 @@ class Scicat:
         if (now := session.count()) != total:
             raise Moved(f"proposals: there were {total}, and now {now}; it changed while it was read")
 
-    def _since(self, session: "_Session", since: str) -> Iterator[Row]:
+    def _since(self, session: "_Session", since: str, groups: list[str]) -> Iterator[Row]:
         """Nobody counts these: they end with an empty page."""
+        where: dict[str, Any] = {"updatedAt": {"$gte": since}}
+        if groups:
+            names = ["ownerGroup", *(["accessGroups"] if self.config.access_groups else [])]
+            where = {"$or": [where, *({name: {"$in": groups}} for name in names)]}
         seen: set[str] = set()
-        while page := self._page(session, len(seen), {"updatedAt": {"$gte": since}}):
+        while page := self._page(session, len(seen), where):
             for row in page:
                 if _id(row) in seen:
                     raise Moved(f"proposals: {_id(row)!r} came twice; it changed while it was read")
@@ -301,6 +318,11 @@ def _period_id(period: Row, instrument: str, start: datetime) -> str:
         if isinstance(found, str) and 0 < len(found) <= 60 and found.isprintable():
             return found
     return f"{instrument}-{start:%Y%m%dT%H%M%S}"
+
+
+def _groups_of(members: Mapping[str, tuple[Member, ...]]) -> dict[str, str]:
+    """A number for each group that changes with anything about its members."""
+    return {group: config.fingerprint(of)[:16] for group, of in members.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -21,6 +21,11 @@ SOON = timedelta(hours=1)
 """After its first page; older ones tell too little of what is so now."""
 
 
+def forget_old_pages() -> None:
+    """Of readings that nobody went on with: they hold people's names."""
+    CataloguePage.objects.filter(taken__lt=timezone.now() - SOON).delete()
+
+
 @dataclass
 class Spool:
     name: str

@@ -28,42 +28,50 @@ class Row:
         return self.values[name]
 
 
-Record = tuple[int, dict[str, str] | str]
+Record = tuple[int, list[str] | str]
+"""The number of a line or item, and its cells, or what is wrong with it. The first one is the header."""
 
 
 def read(file: Path, required: Columns, optional: Columns, problems: list[str]) -> Iterator[Row]:
     """The good rows of `file`, as they are read; what is wrong with others, or all of it, is added to `problems`."""
-    json_ = file.suffix == ".json"
-    place = f"{file.name}: item " if json_ else f"{file.name}:"
-    columns = {**required, **optional}
+    columns, is_json = {**required, **optional}, file.suffix == ".json"
+    place = f"{file.name}: item " if is_json else f"{file.name}:"
     try:
-        for number, record in _json(file) if json_ else _csv(file, required):
-            if isinstance(record, str):
-                problems.append(f"{place}{number}: {record}")
-            elif (values := _values(file.stem, f"{place}{number}", record, columns, required, problems)) is not None:
+        records = _json(file, list(columns)) if is_json else _csv(file, required)
+        _, header = next(records)
+        for name in header:
+            if name not in columns:
+                problems.append(f"{file.name}: there is no column {name!r} in {file.stem}")
+        plan = [
+            (column, header.index(column), parse, column in required)
+            for column, parse in columns.items()
+            if column in header
+        ]
+        for number, cells in records:
+            if isinstance(cells, str):
+                problems.append(f"{place}{number}: {cells}")
+            elif (values := _values(plan, cells, place, number, problems)) is not None:
                 yield Row(place, number, values)
     except (ValueError, csv.Error, OSError) as error:
         problems.append(f"{file.name}: cannot be read: {error}")
 
 
 def _values(
-    table: str, where: str, record: dict[str, str], columns: Columns, required: Columns, problems: list[str]
+    plan: list[tuple[str, int, Cell, bool]], cells: list[str], place: str, number: int, problems: list[str]
 ) -> dict[str, Any] | None:
-    before, values = len(problems), {}
-    if not record.keys() <= columns.keys():
-        for column in sorted(record.keys() - columns.keys()):
-            problems.append(f"{where}: there is no column {column!r} in {table}")
-    for column, parse in columns.items():
-        value = record.get(column, "").strip()
-        if not value:
-            if column in required:
-                problems.append(f"{where}: {column} is missing")
-            continue
-        try:
-            values[column] = parse(value)
-        except ValueError as error:
-            problems.append(f"{where}: {column} {error}")
-    return values if len(problems) == before else None
+    values, good = {}, True
+    for column, index, parse, required in plan:
+        value = cells[index].strip()
+        if value:
+            try:
+                values[column] = parse(value)
+            except ValueError as error:
+                problems.append(f"{place}{number}: {column} {error}")
+                good = False
+        elif required:
+            problems.append(f"{place}{number}: {column} is missing")
+            good = False
+    return values if good else None
 
 
 def _csv(file: Path, required: Columns) -> Iterator[Record]:
@@ -74,29 +82,32 @@ def _csv(file: Path, required: Columns) -> Iterator[Record]:
             raise ValueError("the header names a column twice")
         if missing := required.keys() - header:
             raise ValueError(f"the header lacks {', '.join(sorted(missing))}")
+        yield 1, header
         line = reader.line_num + 1
-        for cells_ in reader:
-            if any(cells_):
-                if len(cells_) == len(header):
-                    yield line, dict(zip(header, cells_, strict=True))
-                else:
-                    yield line, f"has {len(cells_)} cells, but the header has {len(header)}"
+        for cells in reader:
+            if any(cells):
+                fits = len(cells) == len(header)
+                yield line, cells if fits else f"has {len(cells)} cells, but the header has {len(header)}"
             line = reader.line_num + 1
 
 
-def _json(file: Path) -> Iterator[Record]:
+def _json(file: Path, columns: list[str]) -> Iterator[Record]:
     entries = json.loads(file.read_text(encoding="utf-8-sig"))
     if not isinstance(entries, list):
         raise ValueError("must be a list of objects")
+    yield 0, columns
     for number, entry in enumerate(entries, 1):
-        yield number, _texts(entry)
+        yield number, _texts(entry, columns)
 
 
-def _texts(entry: Any) -> dict[str, str] | str:
+def _texts(entry: Any, columns: list[str]) -> list[str] | str:
     if not isinstance(entry, dict):
         return "must be an object"
+    if unknown := sorted(entry.keys() - set(columns)):
+        return f"there is no column {', '.join(unknown)}"
     said = {True: "yes", False: "no", None: ""}
     wrong = [name for name, value in entry.items() if not isinstance(value, str | bool | None)]
     if wrong:
         return f"{', '.join(wrong)} must be text"
-    return {name: value if isinstance(value, str) else said[value] for name, value in entry.items()}
+    found = (entry.get(name) for name in columns)
+    return [value if isinstance(value, str) else said[value] for value in found]

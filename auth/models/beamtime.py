@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from auth import unix
@@ -33,6 +34,15 @@ class Proposal(models.Model):
     doi = models.CharField(max_length=120, blank=True)
     gid = models.PositiveBigIntegerField(unique=True, editable=False, help_text="The Unix group of its data.")
     source = models.CharField(max_length=64, blank=True, help_text="The catalogue that it came from.")
+
+    class Meta:
+        # Asked for with every list of experiments; the rows themselves, with their abstracts, are large.
+        indexes: ClassVar = [
+            models.Index(
+                fields=["released"], include=["id"], name="proposal_public", condition=Q(proprietary=False) & ~Q(doi="")
+            ),
+            models.Index(fields=["id"], name="proposal_proprietary", condition=Q(proprietary=True)),
+        ]
 
     def __str__(self) -> str:
         return self.code.upper()

@@ -9,18 +9,23 @@ from django.utils import timezone
 
 from auth.access import Actor
 from auth.data import Entitlement, Part, entitlement
-from auth.models import Experiment, Participation, User
+from auth.models import Experiment, Participation, Proposal, User
 
 
 def known_to(actor: Actor, *, at: datetime | None = None) -> QuerySet[Experiment]:
-    """Those they take part in, those on their instruments, and open data. Newest first."""
+    """Those they take part in, those on their instruments, and open data. Newest first.
+
+    All conditions are on the experiment's own columns: the database looks each row up in small sets and counts tens of
+    thousands without a join.
+    """
     today = (at or timezone.now()).date()
+    open_data = Proposal.objects.filter(released__lte=today, proprietary=False).exclude(doi="")
     return (
         Experiment.objects.filter(
             Q(pk__in=Participation.objects.filter(user__in=actor.accounts).values("experiment"))
             | Q(pk__in=actor.experiments)
-            | Q(instrument__in=actor.instruments, proposal__proprietary=False)
-            | Q(proposal__released__lte=today, proposal__proprietary=False) & ~Q(proposal__doi="")
+            | Q(instrument__in=actor.instruments) & ~Q(proposal__in=Proposal.objects.filter(proprietary=True))
+            | Q(proposal__in=open_data)
         )
         .select_related("proposal", "instrument")
         .order_by("-start", "id")

@@ -103,6 +103,8 @@ def test_json_says_the_same_as_csv(folder: Path) -> None:
         ("roles.csv", "auditor,,", "auditor,id01,", "roles.csv:3: instrument belongs to instrument scientists"),
         ("roles.csv", "scientist,id01", "scientist,", "roles.csv:2: instrument belongs to instrument scientists"),
         ("roles.csv", "auditor", "emperor", "roles.csv:3: role must be one of"),
+        ("roles.csv", "auditor", "local_contact", "roles.csv:3: role must be one of"),
+        ("people.csv", "email,username", "email,login", "people.csv: there is no column 'login' in people"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(folder: Path, file: str, old: str, new: str, problem: str) -> None:

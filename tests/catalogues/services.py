@@ -42,7 +42,7 @@ class Service(abc.ABC):
 
     prefix = ""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.rows: list[Row] = []
         self.sessions: set[str] = set()
         self.logins = 0
@@ -86,7 +86,7 @@ class Service(abc.ABC):
             def handle_error(self, *args: Any) -> None:
                 """A client that has given up is what some tests are about."""
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         self.base = f"http://127.0.0.1:{self._server.server_address[1]}{self.prefix}"
 
     def __enter__(self) -> Self:
@@ -113,8 +113,8 @@ class Service(abc.ABC):
 
 
 class IcatPlus(Service):
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(port)
         self.scientists: list[Row] = []
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any, bearer: str) -> Answer:
@@ -169,13 +169,22 @@ class SciCat(Service):
         if path == "/proposals/count":
             return said({"count": len(visible)})
         filters = json.loads(query.get("filters", "{}"))
-        since = filters.get("where", {}).get("updatedAt", {}).get("$gte")
-        if since:
-            visible = [
-                row for row in visible if datetime.fromisoformat(row["updatedAt"]) >= datetime.fromisoformat(since)
-            ]
+        visible = [row for row in visible if _fits(row, filters.get("where", {}))]
         limits = filters.get("limits", {})
         name, _, direction = limits.get("order", "_id:asc").partition(":")
         visible.sort(key=lambda row: row[name], reverse=direction == "desc")
         skip = limits.get("skip", 0)
         return self.page(said(visible[skip : skip + limits.get("limit", 100)]))
+
+
+def _fits(row: Row, where: dict[str, Any]) -> bool:
+    """The few of Mongo's conditions that are asked with."""
+    if either := where.get("$or"):
+        return any(_fits(row, each) for each in either)
+    for name, condition in where.items():
+        if "$gte" in condition:
+            if datetime.fromisoformat(row[name]) < datetime.fromisoformat(condition["$gte"]):
+                return False
+        elif not set(row[name] if isinstance(row[name], list) else [row[name]]) & set(condition["$in"]):
+            return False
+    return True
