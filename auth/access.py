@@ -21,6 +21,21 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RoleHeld:
+    """A role that holds at this moment: who gave it, why, to which of a person's accounts, and until when."""
+
+    role: Role
+    account: int
+    source: str = ""
+    """`catalogue:<name>`, `claim:<host>` or `person:<id>`."""
+    because: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    instrument: int | None = None
+    experiment: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
     """The person behind a request, with the roles that hold at this moment."""
 
@@ -33,7 +48,12 @@ class Actor:
     """The experiments whose local contact they were made by name; the catalogue's own are participations."""
     linked: frozenset[int] = field(default=frozenset())
     """The accounts of their other identities."""
-
+    contact_of: frozenset[int] = field(default=frozenset())
+    """The experiments whose local contact the catalogue says they are."""
+    controls: frozenset[int] = field(default=frozenset())
+    """The instruments of somebody of the instrument control."""
+    held: tuple[RoleHeld, ...] = ()
+    """Every role with where it comes from: what `roles`, `instruments` and `experiments` were made of."""
     active: bool = True
     """False for somebody who is blocked, through whichever identity: every decision is a denial."""
 
@@ -41,6 +61,11 @@ class Actor:
     def accounts(self) -> frozenset[int]:
         """Every account that is this person's: what one of them owns or takes part in, all of them do."""
         return self.linked | {self.user_id}
+
+    @property
+    def supports(self) -> frozenset[int]:
+        """The experiments whose local contact they are, whoever says so; when that counts is the table's to say."""
+        return self.experiments | self.contact_of
 
     def has(self, *roles: Role) -> bool:
         return not self.roles.isdisjoint(roles)

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.core.checks import register
 
 
 class AuthConfig(AppConfig):
@@ -8,4 +9,6 @@ class AuthConfig(AppConfig):
     verbose_name = "People, roles and beam time"
 
     def ready(self) -> None:
-        from . import checks  # noqa: F401  (importing it registers them)
+        from auth import checks, permissions  # noqa: F401  (importing checks registers them)
+
+        register(permissions.check)

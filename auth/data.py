@@ -1,18 +1,26 @@
-"""From a person's part in an experiment to folders, each read-only or read-write, with the reason. Pure.
+"""From what somebody is in an experiment to folders, each read-only or read-write, with the reason and the end. Pure.
 
-Raw data is never writable from an instance. A missing release date means closed. Sources: ESRF data policy; the table
-in docs/explanation/permissions.md.
+Raw data is never writable from an instance, a missing release date means closed, and what is proprietary is its
+team's: no `Table` can say otherwise. Sources: ESRF data policy; the table in docs/explanation/permissions.md.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 
 
 class Mode(StrEnum):
     READ = "read"
     READ_WRITE = "read-write"
+
+
+class Kind(StrEnum):
+    """What a folder holds: what was measured, or what was made of it."""
+
+    RAW = "raw"
+    PROCESSED = "processed"
 
 
 class Part(StrEnum):
@@ -28,9 +36,73 @@ class Part(StrEnum):
         return self.value.replace("_", " ")
 
 
-FOLDERS = {"RAW_DATA": Mode.READ, "PROCESSED_DATA": Mode.READ_WRITE, "SCRIPTS": Mode.READ_WRITE}
-LOCAL_CONTACT_DAYS = 30
-"""How long before and after the beam time a local contact sees the data."""
+Layout = tuple[tuple[str, Kind], ...]
+STANDARD: Layout = (("RAW_DATA", Kind.RAW), ("PROCESSED_DATA", Kind.PROCESSED), ("SCRIPTS", Kind.PROCESSED))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a part gives. Raw data is read or not: there is no way to say more. Days are counted from the beam time."""
+
+    raw: bool = True
+    processed: Mode | None = Mode.READ_WRITE
+    days_before: int | None = None
+    days_after: int | None = None
+    may_grant_others: bool = False
+    by_site: bool = False
+    """Whether the facility's own configuration has a say in it."""
+
+    def mode(self, kind: Kind) -> Mode | None:
+        return (Mode.READ if self.raw else None) if kind is Kind.RAW else self.processed
+
+    @property
+    def words(self) -> str:
+        text = f"raw data {Mode.READ if self.raw else 'none'}, the rest {self.processed or 'none'}"
+        if self.days_before is not None:
+            text += f", from {days(self.days_before)} before the beam time"
+        if self.days_after is not None:
+            text += f", until {days(self.days_after)} after it"
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Who gets what at a facility: `STANDARD_TABLE`, as far as its own configuration does not change it."""
+
+    rows: Mapping[Part, Row]
+    open_data: bool = True
+    """Whether anyone may read the raw data that is released and has a DOI."""
+    layout: Layout = STANDARD
+    layouts: Mapping[str, Layout] = field(default_factory=lambda: MappingProxyType({}))
+    """By the code of an instrument, where it has another than `layout`."""
+    control_days: int = 7
+    """How many days around a beam time the instrument control sees the instances of its instruments."""
+
+    def layout_of(self, instrument: str) -> Layout:
+        return self.layouts.get(instrument.lower(), self.layout)
+
+
+STANDARD_TABLE = Table(
+    MappingProxyType(
+        {
+            Part.PRINCIPAL_INVESTIGATOR: Row(may_grant_others=True),
+            Part.PARTICIPANT: Row(),
+            Part.LOCAL_CONTACT: Row(days_before=30, days_after=30),
+            Part.INSTRUMENT_SCIENTIST: Row(processed=Mode.READ),
+        }
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A part that somebody has: who says so, until when, and through which of their identities if not this one."""
+
+    part: Part
+    until: datetime | None = None
+    source: str = ""
+    """Completes "you are participant of HC-1, …"."""
+    through: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +120,7 @@ class ExperimentFacts:
     proprietary: bool = False
 
     def is_open(self, today: date) -> bool:
+        """`today` is the day in UTC."""
         return bool(self.doi and not self.proprietary and self.released and self.released <= today)
 
     def is_running(self, now: datetime) -> bool:
@@ -69,60 +142,152 @@ class DataGrant:
 
 
 @dataclass(frozen=True, slots=True)
-class Entitlement:
-    """The answer for one person and one experiment: the folders, or the reason why there are none."""
+class Claim:
+    """One claim to the data and what became of it. `held` is None for what anyone may."""
 
-    grants: tuple[DataGrant, ...] = field(default=())
-    because: str = ""
+    held: Held | None
+    row: Row | None
+    because: str
+    grants: tuple[DataGrant, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.grants)
 
 
-def entitlement(experiment: ExperimentFacts, parts: Iterable[Part], *, now: datetime) -> Entitlement:
-    """The widest folders that one of `parts`, or the public's right, gives at `now` (aware, any zone)."""
-    best = Entitlement(because=_closed(experiment, now))
-    for part in sorted(set(parts), key=_ORDER.index, reverse=True):
-        best = _for_part(experiment, part, now) or best
-    if not best and experiment.is_open(now.astimezone(UTC).date()):
-        because = f"{experiment.proposal} is open data, released on {experiment.released} as doi:{experiment.doi}"
-        return Entitlement((_grant(experiment, "RAW_DATA", Mode.READ, because),), because)
-    return best
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """The answer for one person and one experiment: the folders, or the reason why there are none."""
+
+    grants: tuple[DataGrant, ...] = field(default=())
+    because: str = ""
+    claims: tuple[Claim, ...] = field(default=())
+    """Everything that was considered, the strongest first."""
+
+    def __bool__(self) -> bool:
+        return bool(self.grants)
 
 
-_ORDER = [Part.PRINCIPAL_INVESTIGATOR, Part.PARTICIPANT, Part.LOCAL_CONTACT, Part.INSTRUMENT_SCIENTIST]
+def entitlement(
+    experiment: ExperimentFacts, held: Iterable[Held], *, now: datetime, table: Table = STANDARD_TABLE
+) -> Entitlement:
+    """For each folder the widest of what the parts, and the public's right, give at `now` (aware, any zone)."""
+    claims = [_for_part(experiment, part, now, table) for part in sorted(set(held), key=_rank)]
+    claims.append(_for_anyone(experiment, now, table))
+    grants = _widest(claims)
+    if grants:
+        return Entitlement(grants, grants[0].because, tuple(claims))
+    because = claims[0].because
+    if not claims[0].held:
+        because = f"You are not on the team of {experiment.proposal}. {because}"
+    return Entitlement((), because, tuple(claims))
 
 
-def _for_part(experiment: ExperimentFacts, part: Part, now: datetime) -> Entitlement:
-    until = None
-    if part is Part.LOCAL_CONTACT:
-        margin = timedelta(days=LOCAL_CONTACT_DAYS)
-        until = experiment.end + margin
-        if not experiment.start - margin <= now < until:
-            return Entitlement()
-    because = f"you are {'a ' if part is Part.PARTICIPANT else ''}{part.label} of {experiment.proposal}"
-    if part is Part.INSTRUMENT_SCIENTIST:
-        if experiment.proprietary:
-            return Entitlement()
-        because = f"you are {part.label} of {experiment.instrument.upper()}"
-    read_only = part is Part.INSTRUMENT_SCIENTIST
-    grants = (
-        _grant(experiment, folder, Mode.READ if read_only else mode, because, until) for folder, mode in FOLDERS.items()
-    )
-    return Entitlement(tuple(grants), because)
+def window(start: datetime, end: datetime, row: Row) -> tuple[datetime | None, datetime | None]:
+    """Between which moments `row` gives anything of a beam time; None where it has no bound."""
+    since = None if row.days_before is None else _shifted(start, -row.days_before)
+    return since, None if row.days_after is None else _shifted(end, row.days_after)
 
 
-def _grant(
-    experiment: ExperimentFacts, folder: str, mode: Mode, because: str, until: datetime | None = None
-) -> DataGrant:
+def earliest(*moments: datetime | None) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def day(moment: datetime | date) -> str:
+    if isinstance(moment, datetime):
+        moment = moment.astimezone(UTC)
+    return f"{moment.day} {moment:%B %Y}"
+
+
+def days(number: int) -> str:
+    return f"{number} day{'' if number == 1 else 's'}"
+
+
+_ORDER = list(Part)
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def _shifted(moment: datetime, number: int) -> datetime:
+    try:
+        return moment + timedelta(days=number)
+    except OverflowError:  # catalogues write "for ever" as the year 9999
+        return _NEVER if number > 0 else datetime.min.replace(tzinfo=UTC)
+
+
+def _rank(held: Held) -> tuple[int, float, str, str]:
+    return _ORDER.index(held.part), -(held.until or _NEVER).timestamp(), held.through, held.source
+
+
+def _for_part(experiment: ExperimentFacts, held: Held, now: datetime, table: Table) -> Claim:
+    row = table.rows[held.part]
+    since, end = window(experiment.start, experiment.end, row)
+    where = experiment.instrument if held.part is Part.INSTRUMENT_SCIENTIST else experiment.proposal
+    you = f"{'a ' if held.part is Part.PARTICIPANT else ''}{held.part.label} of {where}"
+    refusal = ""
+    if held.until is not None and held.until <= now:
+        refusal = f"You were {you} until {day(held.until)}."
+    elif held.part is Part.INSTRUMENT_SCIENTIST and experiment.proprietary:
+        refusal = _closed(experiment, now)
+    elif not row.raw and row.processed is None:
+        refusal = f"You are {you}, which gives none of its data at this facility."
+    elif since is not None and now < since:
+        refusal = f"You are {you}: its data opens to you on {day(since)}, {_days(row.days_before)} before beam time."
+    elif end is not None and now >= end:
+        refusal = f"You are {you}: its data closed to you on {day(end)}, {_days(row.days_after)} after beam time."
+    if refusal:
+        return Claim(held, row, refusal)
+    until = earliest(held.until, end)
+    because = f"you are {you}{_origin(held, until)}"
+    modes = ((folder, row.mode(kind)) for folder, kind in table.layout_of(experiment.instrument))
+    grants = tuple(_grant(experiment, folder, mode, because, until) for folder, mode in modes if mode)
+    return Claim(held, row, because if grants else f"You are {you}, and no folder there is for you.", grants)
+
+
+def _origin(held: Held, until: datetime | None) -> str:
+    """Who says so, until when and through which identity."""
+    said = f", {held.source}" if held.source else ""
+    if until:
+        said += f"{' ' if said and until == held.until else ', '}until {day(until)}"
+    return said + (f", through {held.through}" if held.through else "")
+
+
+def _for_anyone(experiment: ExperimentFacts, now: datetime, table: Table) -> Claim:
+    if not experiment.is_open(now.astimezone(UTC).date()):
+        return Claim(None, None, _closed(experiment, now))
+    if not table.open_data:
+        return Claim(None, None, f"{experiment.proposal} is released, but this portal offers it to its team only.")
+    because = f"{experiment.proposal} is open data, released on {experiment.released} as doi:{experiment.doi}"
+    layout = table.layout_of(experiment.instrument)
+    raw = [folder for folder, kind in layout if kind is Kind.RAW]
+    return Claim(None, None, because, tuple(_grant(experiment, folder, Mode.READ, because, None) for folder in raw))
+
+
+def _widest(claims: list[Claim]) -> tuple[DataGrant, ...]:
+    """A later end counts only among grants of one mode; of equal ones the strongest claim gives the reason."""
+    best: dict[str, DataGrant] = {}
+    for grant in (grant for claim in claims for grant in claim.grants):
+        known = best.get(grant.path)
+        if known is None or _width(grant) > _width(known):
+            best[grant.path] = grant
+    return tuple(best.values())
+
+
+def _width(grant: DataGrant) -> tuple[bool, datetime]:
+    return grant.writable, grant.until or _NEVER
+
+
+def _grant(experiment: ExperimentFacts, folder: str, mode: Mode, because: str, until: datetime | None) -> DataGrant:
     return DataGrant(f"{experiment.folder}/{folder}", mode, because, experiment.id, experiment.proposal, until)
+
+
+def _days(number: int | None) -> str:
+    return days(number or 0)
 
 
 def _closed(experiment: ExperimentFacts, now: datetime) -> str:
     if experiment.proprietary:
         return f"{experiment.proposal} is proprietary: only its team sees its data."
-    if experiment.released and experiment.released > now.astimezone(UTC).date():
-        return (
-            f"The data of {experiment.proposal} is under embargo until {experiment.released}; you are not on its team."
-        )
-    return f"You are not on the team of {experiment.proposal}, and its data is not released."
+    if not experiment.released:
+        return f"The data of {experiment.proposal} has no release date, so it is closed."
+    if experiment.released > now.astimezone(UTC).date():
+        return f"The data of {experiment.proposal} is under embargo until {experiment.released}."
+    return f"The data of {experiment.proposal} has no DOI, so it is not open."

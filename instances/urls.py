@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from instances.views import actions, desktop, detail, experiments, home, new, progress
+from instances.views import actions, desktop, detail, experiments, home, new, progress, why
 from instances.views.administration import catalogues, overview, people, roles, trail
 
 app_name = "instances"
@@ -13,7 +13,9 @@ urlpatterns = [
     path("new/grants/", new.grants, name="grants"),
     path("experiments/", experiments.listing, name="experiments"),
     path("experiments/<int:experiment_id>/", experiments.experiment, name="experiment"),
+    path("experiments/<int:experiment_id>/why/", why.experiment, name="experiment_why"),
     path("instances/<uuid:instance_id>/", detail.detail, name="instance"),
+    path("instances/<uuid:instance_id>/why/", why.instance, name="why"),
     path("instances/<uuid:instance_id>/card/", home.card, name="card"),
     path("instances/<uuid:instance_id>/thumbnail/", home.thumbnail, name="thumbnail"),
     path("instances/<uuid:instance_id>/progress/", progress.progress, name="progress"),

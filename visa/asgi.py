@@ -13,8 +13,11 @@ from django.urls import path
 
 django_application = get_asgi_application()
 
+from auth import permissions  # noqa: E402
 from visa.events import Events  # noqa: E402
 from visa.lifespan import Lifespan  # noqa: E402
+
+permissions.table()  # nobody runs the system checks here, and with a wrong table nothing may be served
 
 application = ProtocolTypeRouter(
     {

@@ -15,8 +15,11 @@ from auth.access import Role
 from auth.digests import session_digest
 from auth.models import User
 from instances.policy import OVERSEERS
+from instances.services.visibility import visible_to
 
-STAFF = "staff"
+STAFF, SUPPORT = "staff", "support"
+OWN = ("user-", "session-")
+"""Groups that a page is in for as long as it is open; the others follow the person's rights."""
 SIGNED_OUT = 4001
 
 
@@ -29,8 +32,7 @@ class Events(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         self.names = [f"user-{user.pk}"]
         if key := self.scope["session"].session_key:
             self.names.append(f"session-{session_digest(key)}")
-        if await database_sync_to_async(_is_staff)(user):
-            self.names.append(STAFF)
+        self.names += await database_sync_to_async(_groups)(user)
         for name in self.names:
             await self.channel_layer.group_add(name, self.channel_name)
         await self.accept()
@@ -47,22 +49,38 @@ class Events(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         await self.send_json(event["message"])
 
     async def reconsidered(self, event: dict[str, Any]) -> None:
-        """The person's roles may have changed: hear of everybody's instances, or no longer."""
-        staff = await database_sync_to_async(_is_staff)(self.scope["user"])
-        if staff and STAFF not in self.names:
-            self.names.append(STAFF)
-            await self.channel_layer.group_add(STAFF, self.channel_name)
-        elif not staff and STAFF in self.names:
-            self.names.remove(STAFF)
-            await self.channel_layer.group_discard(STAFF, self.channel_name)
+        """The person's rights may have changed: hear from now on of what they may see now, and look again."""
+        wanted = [name for name in self.names if name.startswith(OWN)]
+        wanted += await database_sync_to_async(_groups)(self.scope["user"])
+        for name in set(self.names) - set(wanted):
+            await self.channel_layer.group_discard(name, self.channel_name)
+        for name in set(wanted) - set(self.names):
+            await self.channel_layer.group_add(name, self.channel_name)
+        self.names = wanted
         await self.send_json(bus.RESYNC)
+
+    async def told_if_seen(self, event: dict[str, Any]) -> None:
+        """What somebody sees because of an instrument or an experiment changes with the day: it is asked each time."""
+        if await database_sync_to_async(_sees)(self.scope["user"], event["message"]["instance"]):
+            await self.send_json(event["message"])
 
     async def ended(self, event: dict[str, Any]) -> None:
         await self.close(SIGNED_OUT)
 
 
-def _is_staff(user: User) -> bool:
-    return user.as_actor().has(*OVERSEERS, Role.AUDITOR)
+def _groups(user: User) -> list[str]:
+    """Whose instances they hear of, beside what is said to them alone."""
+    actor = user.as_actor()
+    told_of_rights = [f"rights-{account}" for account in actor.accounts]
+    if actor.has(*OVERSEERS, Role.AUDITOR):
+        return [*told_of_rights, STAFF]
+    looks_after = [SUPPORT] if actor.instruments or actor.supports or actor.controls else []
+    return told_of_rights + [f"owner-{account}" for account in actor.accounts] + looks_after
+
+
+def _sees(user: User, instance: str) -> bool:
+    actor = user.as_actor()
+    return visible_to(actor).filter(pk=instance).exclude(owner__in=actor.accounts).exists()
 
 
 async def fan_out() -> None:
@@ -72,16 +90,17 @@ async def fan_out() -> None:
         kind, told = "told", message
         match message:
             case {"topic": "instance", "owner": owner}:
-                names = [f"user-{owner}", STAFF]
+                names = [f"owner-{owner}", STAFF]
                 told = {key: message[key] for key in ("topic", "instance", "state")}
+                await layer.group_send(SUPPORT, {"type": "told_if_seen", "message": told})
             case {"topic": "close", "session": session}:
                 kind, names = "ended", [f"session-{session}"]
             case {"topic": "close", "user": user}:
-                kind, names = "ended", [f"user-{user}"]
+                kind, names = "ended", [f"rights-{user}"]
             case {"topic": "rights", "users": [*users]}:
-                kind, names = "reconsidered", [f"user-{user}" for user in users]
+                kind, names = "reconsidered", [f"rights-{user}" for user in users]
             case {"topic": "resync"}:
-                # What was missed may have been about somebody's roles.
+                # What was missed may have been about somebody's rights.
                 kind, names = "reconsidered", [name for name in layer.groups if name.startswith("user-")]
             case _:
                 continue

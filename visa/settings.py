@@ -46,6 +46,9 @@ DATA_TARGET = env.str("VISA_DATA_TARGET", default="/data")  # where instances se
 LOCAL_UIDS = id_range("VISA_LOCAL_UIDS", "20000-59999")
 LOCAL_GIDS = id_range("VISA_LOCAL_GIDS", "100000-499999")
 
+# What the facility changes in the table of data permissions; checked before anything starts.
+PERMISSIONS = env.str("VISA_PERMISSIONS", default="")
+
 # Sign-in. `OIDC_TITLE` is the word on the button.
 OIDC = {
     "issuer": env.str("VISA_OIDC_ISSUER", default=""),

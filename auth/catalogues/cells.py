@@ -107,8 +107,9 @@ def folder(value: str) -> str:
         fields = [found[1:] for found in Formatter().parse(value) if found[1] is not None]
     except ValueError:
         raise ValueError("has a brace without its partner") from None
-    if not all(name in ("proposal", "instrument", "date") and not spec and not how for name, spec, how in fields):
-        raise ValueError("may use {proposal}, {instrument} and {date}, and nothing else in braces")
+    known = ("proposal", "instrument", "date", "year")
+    if not all(name in known and not spec and not how for name, spec, how in fields):
+        raise ValueError("may use {proposal}, {instrument}, {date} and {year}, and nothing else in braces")
     if "{proposal}" not in value.split("/"):
         # Otherwise two proposals could come to share a folder.
         raise ValueError("must have {proposal} as a folder of its own")

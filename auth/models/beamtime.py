@@ -71,8 +71,9 @@ class Experiment(models.Model):
 
     @property
     def folder(self) -> str:
+        start = self.start
         return self.instrument.folder.format(
-            proposal=self.proposal.code, instrument=self.instrument.code, date=f"{self.start:%Y%m%d}"
+            proposal=self.proposal.code, instrument=self.instrument.code, date=f"{start:%Y%m%d}", year=f"{start:%Y}"
         )
 
     @property

@@ -9,7 +9,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from auth import unix
-from auth.access import Actor, Role
+from auth.access import Actor, Role, RoleHeld
+from auth.data import Part
+
+from .beamtime import Participation
 
 
 class UserManager(BaseUserManager["User"]):
@@ -43,6 +46,8 @@ class User(AbstractBaseUser):
     USERNAME_FIELD = "username"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["iss", "sub", "name"]
     objects = UserManager()
+    seen_as: Actor | None = None
+    """The last answer of `as_actor`, for what is only shown: decisions ask anew."""
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["iss", "sub"], name="user_identity")]
@@ -66,24 +71,31 @@ class User(AbstractBaseUser):
         return "".join(word[0] for word in (words[:1] + words[-1:] if len(words) > 1 else words)).upper()
 
     def as_actor(self, *, at: datetime | None = None) -> Actor:
-        """This person, through whichever identity, with the roles that hold now. Two queries."""
+        """This person, through whichever identity, with the roles that hold now. Three queries."""
         person = self.linked_to_id or self.pk
         identities = dict(User.objects.filter(Q(pk=person) | Q(linked_to=person)).values_list("pk", "is_active"))
         accounts = set(identities)
-        held = list(
-            RoleGrant.objects.in_force(at or timezone.now())
-            .filter(user__in=accounts)
-            .values_list("role", "instrument_id", "experiment_id")
-        )
-        return Actor(
+        grants = RoleGrant.objects.in_force(at or timezone.now()).filter(user__in=accounts).order_by("pk")
+        held = tuple(grant.as_held() for grant in grants)
+        parts = Participation.objects.filter(user__in=accounts, part=Part.LOCAL_CONTACT)
+        self.seen_as = Actor(
             user_id=self.pk,
             name=self.name,
-            roles=frozenset(Role(role) for role, _, _ in held),
-            instruments=frozenset(i for role, i, _ in held if role == Role.INSTRUMENT_SCIENTIST and i is not None),
-            experiments=frozenset(e for role, _, e in held if role == Role.LOCAL_CONTACT and e is not None),
+            roles=frozenset(grant.role for grant in held),
+            instruments=_named(held, Role.INSTRUMENT_SCIENTIST, "instrument"),
+            experiments=_named(held, Role.LOCAL_CONTACT, "experiment"),
             linked=frozenset(accounts - {self.pk}),
+            contact_of=frozenset(parts.values_list("experiment_id", flat=True)),
+            controls=_named(held, Role.INSTRUMENT_CONTROL, "instrument"),
+            held=held,
             active=all(identities.values()),
         )
+        return self.seen_as
+
+
+def _named(held: tuple[RoleHeld, ...], role: Role, what: str) -> frozenset[int]:
+    """The instruments or experiments for which the role was given. One that names none covers none."""
+    return frozenset(found for grant in held if grant.role is role and (found := getattr(grant, what)) is not None)
 
 
 class RoleGrantQuerySet(models.QuerySet["RoleGrant"]):
@@ -121,3 +133,15 @@ class RoleGrant(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} for {self.user_id}"
+
+    def as_held(self) -> RoleHeld:
+        return RoleHeld(
+            role=Role(self.role),
+            account=self.user_id,
+            source=self.source,
+            because=self.because,
+            since=self.since,
+            until=self.until,
+            instrument=self.instrument_id,
+            experiment=self.experiment_id,
+        )

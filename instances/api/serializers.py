@@ -7,7 +7,9 @@ from rest_framework import serializers
 from auth.models import Experiment
 from instances.models import Environment, Instance, InstanceEvent
 from instances.models.connection import App, Mode
+from instances.policy import Action, may
 from instances.services.options import FlavourChoice
+from instances.services.visibility import experiments_shown, facts
 
 
 class GrantSerializer(serializers.Serializer[Any]):
@@ -101,7 +103,14 @@ class InstanceSerializer(serializers.ModelSerializer[Instance]):
         )
 
     def get_experiments(self, instance: Instance) -> list[int]:
-        return [experiment.pk for experiment in instance.experiments.all()]
+        return [experiment.pk for experiment in experiments_shown(self.context["actor"], instance)]
+
+    def to_representation(self, instance: Instance) -> dict[str, Any]:
+        """Who may see that it exists, and no more, finds the rest empty."""
+        shown: dict[str, Any] = super().to_representation(instance)
+        if not may(self.context["actor"], Action.INSPECT, facts(instance)):
+            shown |= {"notes": "", "grants": [], "message": ""}
+        return shown
 
 
 class LaunchSerializer(serializers.Serializer[Any]):

@@ -26,7 +26,7 @@ from instances.services.options import flavour_choices
 from instances.services.restart import restart
 from instances.services.start import start
 from instances.services.stop import stop
-from instances.services.visibility import find, visible_to
+from instances.services.visibility import EXPERIMENTS, find, visible_to
 from instances.states import State
 
 from . import serializers as shapes
@@ -86,7 +86,10 @@ class InstanceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         rows = visible_to(asker(self.request).as_actor()).select_related("owner", "environment", "flavour")
         if self.action == "list" and self.request.query_params.get("state") != State.DELETED:
             rows = rows.exclude(state=State.DELETED)
-        return rows.prefetch_related("experiments")
+        return rows.prefetch_related(EXPERIMENTS)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "actor": asker(self.request).as_actor()}
 
     @extend_schema(request=shapes.LaunchSerializer, responses={201: shapes.InstanceSerializer})
     def create(self, request: Request) -> Response:
@@ -124,7 +127,7 @@ class InstanceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     @action(detail=True, methods=["get"], filterset_fields=())
     def events(self, request: Request, pk: str) -> Response:
         """Its timeline, oldest first: transitions, and the steps of each launch."""
-        instance = find(pk, actor=asker(request).as_actor(), action=Action.SEE)
+        instance = find(pk, actor=asker(request).as_actor(), action=Action.INSPECT)
         pages = LimitOffsetPagination()
         page = pages.paginate_queryset(
             InstanceEvent.objects.filter(instance=instance).select_related("actor"), request, view=self
@@ -142,4 +145,4 @@ class InstanceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         return Response(shapes.SeatSerializer(seat).data, status=status.HTTP_201_CREATED)
 
     def _shown(self, instance: Instance, code: int = status.HTTP_200_OK) -> Response:
-        return Response(shapes.InstanceSerializer(instance).data, status=code)
+        return Response(self.get_serializer(instance).data, status=code)

@@ -14,7 +14,7 @@ from auth.models import User
 from instances.errors import Denied, NotFound
 from instances.models import Instance
 from instances.policy import Action, may
-from instances.services.visibility import facts
+from instances.services.visibility import experiments_shown, facts
 from instances.states import State
 
 P = ParamSpec("P")
@@ -56,6 +56,8 @@ def allowed(actor: Actor, instance: Instance) -> dict[str, bool]:
         "restart": (Action.START, state is State.READY),
         "delete": (Action.DELETE, state not in {State.DELETING, State.DELETED}),
         "describe": (Action.RENAME, state is not State.DELETED),
+        "watch": (Action.WATCH, True),
+        "inspect": (Action.INSPECT, True),
     }
     return {name: sensible and bool(may(actor, action, subject)) for name, (action, sensible) in fits.items()}
 
@@ -66,5 +68,6 @@ def context_of(actor: Actor, instance: Instance) -> dict[str, Any]:
         "instance": instance,
         "may": allowed(actor, instance),
         "mine": instance.owner_id in actor.accounts,
+        "chips": experiments_shown(actor, instance),
         "at": reverse("instances:instance", args=[instance.pk]),
     }

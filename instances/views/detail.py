@@ -23,7 +23,6 @@ def detail(request: HttpRequest, instance_id: UUID) -> HttpResponse:
     actor = user_of(request).as_actor()
     instance = find(instance_id, actor=actor, action=Action.SEE)
     context = context_of(actor, instance) | {
-        "experiments": instance.experiments.select_related("proposal", "instrument"),
         "grants": by_proposal(instance),
         "events": instance.events.select_related("actor").order_by("-id")[:LATEST],
         "connections": instance.connections.select_related("user")[:20],

@@ -1,15 +1,19 @@
 """Experiments: what somebody may use, and why."""
 
+from collections import defaultdict
+from datetime import datetime
+
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from auth.access import Role
-from auth.models import Experiment
-from instances.policy import OVERSEERS
-from instances.services.experiments import entitlements_of, my_experiments
+from auth.data import DataGrant, Entitlement
+from instances.policy import OVERSEERS, may_review_access
+from instances.services.accesses import accesses_of
+from instances.services.experiments import entitlements_of, find_experiment, my_experiments
 from instances.services.visibility import visible_to
 from instances.states import State
 
@@ -41,25 +45,33 @@ def listing(request: HttpRequest) -> HttpResponse:
 @require_safe
 @page
 def experiment(request: HttpRequest, experiment_id: int) -> HttpResponse:
-    """404 for whoever gets nothing of it, so that nobody can list what is measured here."""
-    user = user_of(request)
-    actor = user.as_actor()
-    found = Experiment.objects.select_related("proposal", "instrument").filter(pk=experiment_id).first()
-    if not found:
-        raise Http404
+    """404 for whoever may not know of it, so that nobody can list what is measured here."""
+    actor = user_of(request).as_actor()
+    found = find_experiment(experiment_id, actor=actor)
     entitled = entitlements_of(actor, [found])[found.pk]
-    overseer = actor.has(*OVERSEERS, Role.AUDITOR)
-    if not entitled and not overseer and not found.participations.filter(user=user).exists():
-        raise Http404
-    on_team = overseer or found.participations.filter(user=user).exists() or found.instrument_id in actor.instruments
-    mine = with_relations(visible_to(actor).filter(experiments=found).exclude(state=State.DELETED))
+    review = may_review_access(actor, parts={claim.held.part for claim in entitled.claims if claim and claim.held})
+    on_team = any(claim.held for claim in entitled.claims) or actor.has(*OVERSEERS, Role.AUDITOR)
+    seen = with_relations(visible_to(actor).filter(experiments=found).exclude(state=State.DELETED))
     context = {
         "experiment": found,
         "phase": found.phase(),
         "entitled": entitled,
+        "reasons": by_reason(entitled),
         "team": found.participations.select_related("user").order_by("part", "user__name") if on_team else [],
         "is_open": found.facts.is_open(timezone.now().date()),
-        "cards": [context_of(actor, instance) for instance in mine[:24]],
+        "cards": [context_of(actor, instance) for instance in seen[:24]],
         "section": "experiments",
     }
+    if review:
+        accesses, rows = accesses_of(found, page=request.GET.get("page"))
+        linked = set(visible_to(actor).filter(pk__in=[row.instance.pk for row in rows if row.instance]))
+        context |= {"review": review, "found": accesses, "accesses": [(row, row.instance in linked) for row in rows]}
     return render(request, "instances/experiment.html", context)
+
+
+def by_reason(entitled: Entitlement) -> list[tuple[str, datetime | None, list[DataGrant]]]:
+    """The folders as (because, until, grants): what ends at another time stands apart."""
+    grouped: dict[tuple[str, datetime | None], list[DataGrant]] = defaultdict(list)
+    for grant in entitled.grants:
+        grouped[grant.because, grant.until].append(grant)
+    return [(because, until, grants) for (because, until), grants in grouped.items()]

@@ -5,17 +5,16 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from auth.access import Actor, Role
-from auth.models import Experiment
 from instances.models import Environment, Instance
 from instances.policy import OVERSEERS, Action
 from instances.services import options
-from instances.services.visibility import find, visible_to
+from instances.services.visibility import EXPERIMENTS, find, visible_to
 from instances.states import State
 
 from .common import context_of, page, user_of
@@ -77,7 +76,7 @@ def everything(request: HttpRequest) -> HttpResponse:
 @require_safe
 @page
 def thumbnail(request: HttpRequest, instance_id: UUID) -> HttpResponse:
-    instance = find(instance_id, actor=user_of(request).as_actor(), action=Action.SEE)
+    instance = find(instance_id, actor=user_of(request).as_actor(), action=Action.WATCH)
     if not instance.thumbnail:
         raise Http404
     picture = bytes(instance.thumbnail)
@@ -91,10 +90,9 @@ def oversees(actor: Actor) -> bool:
 
 def with_relations(rows: QuerySet[Instance]) -> QuerySet[Instance]:
     """What a card shows, in two queries however many cards there are, and never the pictures' bytes."""
-    experiments = Experiment.objects.select_related("proposal", "instrument")
     return (
         rows.select_related("owner", "environment", "flavour", "cloud")
-        .prefetch_related(Prefetch("experiments", queryset=experiments))
+        .prefetch_related(EXPERIMENTS)
         .defer("thumbnail", "notes")
     )
 

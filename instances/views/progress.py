@@ -79,7 +79,7 @@ _UNDER_WAY = {State.QUEUED, State.STARTING, State.RESTARTING}
 @page
 def progress(request: HttpRequest, instance_id: UUID) -> HttpResponse:
     actor = user_of(request).as_actor()
-    instance = find(instance_id, actor=actor, action=Action.SEE)
+    instance = find(instance_id, actor=actor, action=Action.INSPECT)
     return render(request, "instances/progress.html", _context(actor, instance))
 
 
@@ -87,7 +87,7 @@ def progress(request: HttpRequest, instance_id: UUID) -> HttpResponse:
 @page
 def steps(request: HttpRequest, instance_id: UUID) -> HttpResponse:
     actor = user_of(request).as_actor()
-    instance = find(instance_id, actor=actor, action=Action.SEE)
+    instance = find(instance_id, actor=actor, action=Action.INSPECT)
     return render(request, "instances/_steps.html", _context(actor, instance))
 
 

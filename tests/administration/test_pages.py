@@ -145,6 +145,7 @@ def test_a_token_is_made_copied_and_revoked_with_the_keyboard(lived_in: Facility
     expect(page.get_by_text("From the keyboard")).to_be_visible()
     with pytest.raises(Error, match="CACHE_MISS"):  # the browser kept nothing to go back to
         page.go_back()
+    page = browse(lived_in.ada)
     page.goto("/account/tokens/")
     page.get_by_role("link", name="Revoke From the keyboard").press("Enter")
     page.get_by_role("button", name="Revoke").press("Enter")

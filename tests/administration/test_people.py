@@ -135,7 +135,13 @@ def test_a_person_s_page_shows_what_belongs_to_all_their_identities(facility: Fa
     session_of(facility.ada)
     client = signed_in(facility.aud)
     text = client.get(reverse("instances:administration_person", args=[facility.ada.pk])).content.decode()
-    for said in ("bob@example.org", "HC-1", "Bob&#x27;s analysis", ISSUER, "Principal investigator"):
+    for said in (
+        "bob@example.org",
+        "HC-1",
+        "Bob&#x27;s analysis",
+        "through login.example.org",
+        "Principal investigator",
+    ):
         assert said in text, said
     led = client.get(reverse("instances:administration_person", args=[facility.bob.pk]))
     assert led["Location"] == reverse("instances:administration_person", args=[facility.ada.pk])

@@ -17,7 +17,7 @@ import hdf5plugin  # noqa: F401  (registers the filters)
 import pytest
 from django.utils import timezone
 
-from auth.data import Part, entitlement
+from auth.data import Held, Part, entitlement
 from auth.models import AuditEvent, Experiment, Instrument, Participation, Proposal, User
 from visa import demo
 from visa.demo import measurements, render
@@ -66,8 +66,8 @@ def test_each_person_sees_other_experiments(data: Path, work: Path) -> None:
             for experiment in Experiment.objects.select_related("proposal", "instrument")
             if entitlement(
                 experiment.facts,
-                [Part(part) for pk, part in parts if pk == experiment.pk]
-                + [Part.INSTRUMENT_SCIENTIST] * (experiment.instrument_id in actor.instruments),
+                [Held(Part(part)) for pk, part in parts if pk == experiment.pk]
+                + [Held(Part.INSTRUMENT_SCIENTIST)] * (experiment.instrument_id in actor.instruments),
                 now=timezone.now(),
             )
         )

@@ -53,7 +53,8 @@ def test_axe_finds_nothing(dark: bool, made: dict[State, Instance], facility: Fa
     addresses = ["/", f"/new/?experiment={facility.running.pk}", "/experiments/"]
     addresses += [f"/experiments/{facility.running.pk}/", f"/instances/{ready.pk}/", "/no-such-page/"]
     addresses += [f"/instances/{starting.pk}/progress/", f"/instances/{failed.pk}/progress/"]
-    addresses += [f"/instances/{ready.pk}/desktop/"]
+    addresses += [f"/instances/{ready.pk}/desktop/", f"/instances/{ready.pk}/why/"]
+    addresses += [f"/experiments/{facility.running.pk}/why/"]
     found = {}
     page = browse(facility.ada, dark=dark)
     for address in addresses:
@@ -64,14 +65,21 @@ def test_axe_finds_nothing(dark: bool, made: dict[State, Instance], facility: Fa
     found["menu"] = troubles(page)
     page.get_by_role("link", name="Delete…").locator("visible=true").click()
     found["dialog"] = troubles(page)
-    for person, address in [(facility.eve, "/"), (facility.ivy, "/all/")]:
+    for person, address in [
+        (facility.eve, "/"),
+        (facility.ivy, "/all/"),
+        (facility.ivy, f"/experiments/{facility.running.pk}/why/?person=nobody"),
+        (facility.sci, f"/instances/{ready.pk}/"),
+    ]:
         page = browse(person, dark=dark)
         page.goto(address)
         found[f"{person} {address}"] = troubles(page)
     assert {address: trouble for address, trouble in found.items() if trouble} == {}
 
 
-@pytest.mark.parametrize("address", ["/", "/new/", "/experiments/", "/instances/{}/", "/instances/{}/progress/"])
+@pytest.mark.parametrize(
+    "address", ["/", "/new/", "/experiments/", "/instances/{}/", "/instances/{}/progress/", "/instances/{}/why/"]
+)
 def test_nothing_is_wider_than_a_phone(
     address: str, made: dict[State, Instance], facility: Facility, browse: Browse
 ) -> None:

@@ -111,3 +111,14 @@ async def test_a_role_that_is_given_or_ends_is_heard_on_pages_that_are_open(faci
     await announce("instance", instance="j", owner=facility.ada.pk, state="ready")
     assert (await ivy.heard())["instance"] == "j"
     assert await bob.ends.receive_nothing(0.3)
+
+
+async def test_who_looks_after_an_instrument_hears_of_what_they_may_see(facility: facilities.Facility) -> None:
+    made = await sync_to_async(facilities.instance)(facility, facility.ada)
+    sci, bob = await page(facility.sci), await page(facility.bob)
+    await announce("instance", instance=str(made.pk), owner=facility.ada.pk, state="ready")
+    assert await sci.heard() == {"topic": "instance", "instance": str(made.pk), "state": "ready"}
+    assert await bob.ends.receive_nothing(0.2)
+    await facility.running.proposal.__class__.objects.filter(code="hc-1").aupdate(proprietary=True)
+    await announce("instance", instance=str(made.pk), owner=facility.ada.pk, state="stopped")
+    assert await sci.ends.receive_nothing(0.3)

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from auth import permissions
 from instances.broker import server
 
 
@@ -16,4 +17,8 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, required=True)
 
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
+        try:
+            permissions.table()
+        except permissions.BadPermissions as error:
+            raise CommandError(str(error)) from None
         server.run(host, port)

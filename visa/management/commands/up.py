@@ -19,6 +19,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from auth import permissions
 from visa.machine.configuration import Machine
 from visa.machine.supervisor import Supervisor
 from visa.postgres import EmbeddedPostgres
@@ -36,6 +37,10 @@ class Command(BaseCommand):
         parser.add_argument("--data", type=Path, default=settings.ROOT / "var", help="where everything is kept")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            permissions.table()
+        except permissions.BadPermissions as error:
+            raise CommandError(str(error)) from None
         machine = Machine(options["port"], options["data"].resolve())
         stopping: list[signal.Signals] = []
         for number in (signal.SIGINT, signal.SIGTERM):
