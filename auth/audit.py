@@ -1,6 +1,8 @@
 """Recording and verifying the audit trail."""
 
 import json
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -40,3 +42,44 @@ def first_broken_link() -> int | None:
         cursor.execute("SELECT visa_auth_audit_broken()")
         row: tuple[int | None] = cursor.fetchone()
     return row[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Rows that were verified one by one: the `last` of them, and the first that does not fit, if any."""
+
+    count: int
+    last: int
+    at: datetime | None
+    digest: bytes
+    broken: int | None
+
+
+def verify(*, after: int, limit: int) -> Stretch:
+    """Verify the `limit` rows that follow row `after` (0: from the beginning), which is believed itself.
+
+    `last`, `at` and `digest` are those of the last row before the first broken one. What was cut off the end leaves no
+    trace within: a digest that was noted earlier shows it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_VERIFY, [after, after, limit + (after > 0), after])
+        count, end, broken = cursor.fetchone()
+        bound = broken - 1 if broken is not None else after if end is None else end
+        cursor.execute(
+            "SELECT seq, at, digest FROM visa_auth_auditevent WHERE seq <= %s ORDER BY seq DESC LIMIT 1", [bound]
+        )
+        row = cursor.fetchone()
+    last, at, digest = row or (0, None, b"")
+    return Stretch(count, last, at, bytes(digest), broken)
+
+
+# The first row of a stretch only lends its digest and number to the next; a stretch never begins in the air.
+_VERIFY = """
+    SELECT count(*), max(seq), min(seq) FILTER (WHERE broken) FROM (
+      SELECT seq, digest IS DISTINCT FROM visa_auth_audit_digest(row)
+        OR previous IS DISTINCT FROM coalesce(lag(digest) OVER w, CASE WHEN %s = 0 THEN ''::bytea END)
+        OR seq IS DISTINCT FROM coalesce(lag(seq) OVER w, 0) + 1 AS broken
+      FROM (SELECT e AS row, seq, digest, previous FROM visa_auth_auditevent e WHERE seq >= %s ORDER BY seq LIMIT %s) s
+      WINDOW w AS (ORDER BY seq)
+    ) links WHERE seq > %s
+"""

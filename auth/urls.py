@@ -1,6 +1,6 @@
 from django.urls import path
 
-from .views import account, sign_in, step_up
+from .views import account, sign_in, step_up, tokens
 
 app_name = "auth"
 urlpatterns = [
@@ -18,4 +18,7 @@ urlpatterns = [
     path("account/link/confirm/", account.link_confirm, name="link_confirm"),
     path("account/identities/<int:identity_id>/unlink/", account.unlink, name="unlink"),
     path("account/sessions/end/", account.end_sessions, name="end_sessions"),
+    path("account/tokens/", tokens.tokens, name="tokens"),
+    path("account/tokens/new/", tokens.new, name="token_new"),
+    path("account/tokens/<int:token_id>/revoke/", tokens.revoke, name="token_revoke"),
 ]

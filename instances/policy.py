@@ -103,7 +103,9 @@ def may_audit(actor: Actor) -> Decision:
         return allow("you audit this portal")
     if actor.has(Role.ADMINISTRATOR):
         return allow("you are administrator of this portal")
-    return deny("Only auditors and administrators of this portal may read the audit trail.")
+    if actor.has(Role.IT_SUPPORT):
+        return allow("you are IT support of this portal")
+    return deny("Only auditors, administrators and IT support of this portal may read the audit trail.")
 
 
 def may_explain_others(actor: Actor) -> Decision:

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from instances.views import actions, desktop, detail, experiments, home, new, progress, why
+from instances.views.administration import catalogues, overview, people, roles, trail
 
 app_name = "instances"
 urlpatterns = [
@@ -26,4 +27,16 @@ urlpatterns = [
     path("instances/<uuid:instance_id>/restart/", actions.restart, name="restart"),
     path("instances/<uuid:instance_id>/delete/", actions.delete, name="delete"),
     path("instances/<uuid:instance_id>/describe/", actions.describe, name="describe"),
+    path("administration/", overview.overview, name="administration"),
+    path("administration/people/", people.people, name="administration_people"),
+    path("administration/people/<int:person_id>/", people.person, name="administration_person"),
+    path("administration/people/<int:person_id>/block/", people.block, name="administration_block"),
+    path("administration/people/<int:person_id>/unblock/", people.unblock, name="administration_unblock"),
+    path("administration/roles/", roles.roles, name="administration_roles"),
+    path("administration/roles/grant/", roles.grant, name="administration_grant"),
+    path("administration/roles/<int:grant_id>/end/", roles.end, name="administration_end"),
+    path("administration/audit/", trail.audit, name="administration_audit"),
+    path("administration/audit/download/", trail.download, name="administration_download"),
+    path("administration/audit/chain/", trail.chain, name="administration_chain"),
+    path("administration/catalogues/", catalogues.catalogues, name="administration_catalogues"),
 ]

@@ -18,6 +18,8 @@ from instances.policy import OVERSEERS
 from instances.services.visibility import visible_to
 
 STAFF, SUPPORT = "staff", "support"
+OWN = ("user-", "session-")
+"""Groups that a page is in for as long as it is open; the others follow the person's rights."""
 SIGNED_OUT = 4001
 
 
@@ -46,6 +48,17 @@ class Events(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
     async def told(self, event: dict[str, Any]) -> None:
         await self.send_json(event["message"])
 
+    async def reconsidered(self, event: dict[str, Any]) -> None:
+        """The person's rights may have changed: hear from now on of what they may see now, and look again."""
+        wanted = [name for name in self.names if name.startswith(OWN)]
+        wanted += await database_sync_to_async(_groups)(self.scope["user"])
+        for name in set(self.names) - set(wanted):
+            await self.channel_layer.group_discard(name, self.channel_name)
+        for name in set(wanted) - set(self.names):
+            await self.channel_layer.group_add(name, self.channel_name)
+        self.names = wanted
+        await self.send_json(bus.RESYNC)
+
     async def told_if_seen(self, event: dict[str, Any]) -> None:
         """What somebody sees because of an instrument or an experiment changes with the day: it is asked each time."""
         if await database_sync_to_async(_sees)(self.scope["user"], event["message"]["instance"]):
@@ -58,10 +71,11 @@ class Events(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
 def _groups(user: User) -> list[str]:
     """Whose instances they hear of, beside what is said to them alone."""
     actor = user.as_actor()
+    told_of_rights = [f"rights-{account}" for account in actor.accounts]
     if actor.has(*OVERSEERS, Role.AUDITOR):
-        return [STAFF]
+        return [*told_of_rights, STAFF]
     looks_after = [SUPPORT] if actor.instruments or actor.supports or actor.controls else []
-    return [f"owner-{account}" for account in actor.accounts] + looks_after
+    return told_of_rights + [f"owner-{account}" for account in actor.accounts] + looks_after
 
 
 def _sees(user: User, instance: str) -> bool:
@@ -82,9 +96,12 @@ async def fan_out() -> None:
             case {"topic": "close", "session": session}:
                 kind, names = "ended", [f"session-{session}"]
             case {"topic": "close", "user": user}:
-                kind, names = "ended", [f"user-{user}"]
+                kind, names = "ended", [f"rights-{user}"]
+            case {"topic": "rights", "users": [*users]}:
+                kind, names = "reconsidered", [f"rights-{user}" for user in users]
             case {"topic": "resync"}:
-                names = [name for name in layer.groups if name.startswith("user-")]
+                # What was missed may have been about somebody's rights.
+                kind, names = "reconsidered", [name for name in layer.groups if name.startswith("user-")]
             case _:
                 continue
         for name in names:

@@ -60,7 +60,7 @@ def _read(error: Exception) -> tuple[HTTPStatus | None, str, dict[str, Any]]:
             fields = {name: _sentence(said) for name, said in _fields(error.detail).items()}
             return HTTPStatus.BAD_REQUEST, " ".join(fields.values()), {"errors": fields}
         case exceptions.APIException():
-            return HTTPStatus(error.status_code), str(error.detail), {}
+            return HTTPStatus(error.status_code), str(error.detail), dict(getattr(error, "extra", {}))
     return None, "", {}
 
 

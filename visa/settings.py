@@ -77,6 +77,9 @@ OIDC_REQUIRES = {
     "refused": env.str("VISA_OIDC_REFUSED_SUBS", default="").split(),
 }
 
+# How long an API token may work at most.
+TOKEN_DAYS_MAX = env.int("VISA_TOKEN_DAYS_MAX", default=365)
+
 # The facility's catalogues: a JSON file that names them. The portal's own accounts there come from the environment,
 # as VISA_CATALOGUE_<NAME>_USERNAME and _PASSWORD.
 CATALOGUES = env.str("VISA_CATALOGUES", default="")
@@ -182,13 +185,16 @@ REST_FRAMEWORK = {
         "instances.api.authentication.BearerToken",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "instances.api.permissions.HasScope",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
     "PAGE_SIZE": 50,
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "instances.api.schema.ScopedSchema",
     "EXCEPTION_HANDLER": "visa.problems.handler",
     "UNAUTHENTICATED_USER": None,
 }

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('visa_auth', '0006_identities'),
+        ('visa_auth', '0007_tokens_and_trail'),
     ]
 
     operations = [

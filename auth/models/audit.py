@@ -21,7 +21,12 @@ class AuditEvent(models.Model):
 
     class Meta:
         ordering: ClassVar = ["seq"]
-        indexes: ClassVar = [models.Index(fields=["target", "seq"]), models.Index(fields=["actor", "seq"])]
+        indexes: ClassVar = [
+            models.Index(fields=["target", "seq"]),
+            models.Index(fields=["actor", "seq"]),
+            models.Index(fields=["action", "seq"], name="audit_action"),
+            models.Index(fields=["at", "seq"], name="audit_at"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.seq} {self.action} {self.target}"

@@ -46,6 +46,8 @@ class User(AbstractBaseUser):
     USERNAME_FIELD = "username"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["iss", "sub", "name"]
     objects = UserManager()
+    seen_as: Actor | None = None
+    """The last answer of `as_actor`, for what is only shown: decisions ask anew."""
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["iss", "sub"], name="user_identity")]
@@ -76,7 +78,7 @@ class User(AbstractBaseUser):
         grants = RoleGrant.objects.in_force(at or timezone.now()).filter(user__in=accounts).order_by("pk")
         held = tuple(grant.as_held() for grant in grants)
         parts = Participation.objects.filter(user__in=accounts, part=Part.LOCAL_CONTACT)
-        return Actor(
+        self.seen_as = Actor(
             user_id=self.pk,
             name=self.name,
             roles=frozenset(grant.role for grant in held),
@@ -88,6 +90,7 @@ class User(AbstractBaseUser):
             held=held,
             active=all(identities.values()),
         )
+        return self.seen_as
 
 
 def _named(held: tuple[RoleHeld, ...], role: Role, what: str) -> frozenset[int]:
@@ -120,6 +123,7 @@ class RoleGrant(models.Model):
             models.UniqueConstraint(
                 fields=["user", "role", "instrument", "experiment", "source"],
                 name="role_once_per_source",
+                condition=Q(ended=None),
                 nulls_distinct=False,
             )
         ]

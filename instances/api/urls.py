@@ -2,6 +2,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
+from .administration import AuditView, RoleView
 from .views import EnvironmentViewSet, ExperimentViewSet, FlavourView, InstanceViewSet
 
 router = SimpleRouter(use_regex_path=False)
@@ -13,5 +14,7 @@ app_name = "api"
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("flavours/", FlavourView.as_view(), name="flavours"),
+    path("roles/", RoleView.as_view(), name="roles"),
+    path("audit/", AuditView.as_view(), name="audit"),
     path("", include(router.urls)),
 ]

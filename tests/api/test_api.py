@@ -1,6 +1,7 @@
 """/api/v1/: what scripts see, and how they are refused."""
 
 import json
+import secrets
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,8 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
 from auth.models import ApiToken, User
-from auth.services import create_token
+from auth.scopes import Scope
+from auth.services.tokens import create_token
 from instances.models import Instance
 from instances.states import State
 from tests.facility import Facility, instance
@@ -27,7 +29,7 @@ def facility(db: None) -> Facility:
 
 class Api:
     def __init__(self, user: User) -> None:
-        _, secret = create_token(acting_user=user, name="test")
+        _, secret = create_token(acting_user=user, name=secrets.token_hex(4), scopes=Scope)
         self.client = Client(headers={"authorization": f"Bearer {secret}"}, enforce_csrf_checks=True)
 
     def __call__(self, method: str, path: str, body: Any = None) -> Any:
@@ -44,6 +46,8 @@ def test_the_schema_is_valid_openapi_and_names_every_route(client: Client, facil
     schema = SchemaGenerator().get_schema(request=None, public=True)
     validate_schema(schema)
     assert {path.removeprefix("/api/v1/") for path in schema["paths"]} == {
+        "audit/",
+        "roles/",
         "environments/",
         "flavours/",
         "experiments/",
@@ -158,5 +162,5 @@ def test_without_a_login_everything_is_401(client: Client, db: None) -> None:
 
 
 def test_a_token_s_secret_is_kept_nowhere(facility: Facility) -> None:
-    token, secret = create_token(acting_user=facility.ada, name="x")
+    token, secret = create_token(acting_user=facility.ada, name="x", scopes=Scope)
     assert secret not in str(ApiToken.objects.values().get(pk=token.pk))

@@ -25,7 +25,11 @@ from tests import facility as facilities
 from tests.permissions.personas import PERSONAS, World, world
 
 ALL = set(Action) - {Action.LAUNCH, Action.ADMINISTER, Action.AUDIT}
-PORTAL = {"administrator": {Action.ADMINISTER, Action.AUDIT}, "auditor": {Action.AUDIT}}
+PORTAL = {
+    "administrator": {Action.ADMINISTER, Action.AUDIT},
+    "it_support": {Action.AUDIT},
+    "auditor": {Action.AUDIT},
+}
 PORTAL["owner_who_audits"] = PORTAL["auditor"]
 OVERSEER = {Action.SEE, Action.INSPECT, Action.STOP, Action.DELETE, Action.EXTEND, Action.ASK}
 NEAR = {Action.SEE, Action.ASK}
@@ -33,7 +37,7 @@ MATRIX = {
     "owner": ALL,
     "linked_to_owner": ALL,
     "administrator": OVERSEER | PORTAL["administrator"],
-    "it_support": OVERSEER,
+    "it_support": OVERSEER | PORTAL["it_support"],
     "auditor": {Action.SEE, Action.INSPECT, Action.AUDIT},
     "owner_who_audits": {Action.SEE, Action.INSPECT, Action.AUDIT},
     "scientist": NEAR,

@@ -15,6 +15,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import connection, connections, transaction
 
 from auth import bus
+from auth.access import Role
+from auth.models import RoleGrant
 from tests import facility as facilities
 from visa.events import SIGNED_OUT, Events, fan_out
 
@@ -94,6 +96,21 @@ async def test_what_is_rolled_back_is_never_announced(facility: facilities.Facil
 
     await sync_to_async(rolled_back)()
     assert await ada.ends.receive_nothing(0.3)
+
+
+async def test_a_role_that_is_given_or_ends_is_heard_on_pages_that_are_open(facility: facilities.Facility) -> None:
+    bob, ivy = await page(facility.bob), await page(facility.ivy)
+    grant = await RoleGrant.objects.acreate(user=facility.bob, role=Role.IT_SUPPORT, because="test", source="test")
+    await announce("rights", users=[facility.bob.pk])
+    assert await bob.heard() == bus.RESYNC
+    await announce("instance", instance="i", owner=facility.ada.pk, state="ready")
+    assert (await bob.heard())["instance"] == (await ivy.heard())["instance"] == "i"
+    await grant.adelete()
+    await announce("rights", users=[facility.bob.pk])
+    assert await bob.heard() == bus.RESYNC
+    await announce("instance", instance="j", owner=facility.ada.pk, state="ready")
+    assert (await ivy.heard())["instance"] == "j"
+    assert await bob.ends.receive_nothing(0.3)
 
 
 async def test_who_looks_after_an_instrument_hears_of_what_they_may_see(facility: facilities.Facility) -> None:

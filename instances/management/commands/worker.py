@@ -18,6 +18,7 @@ from auth.catalogues.useroffice.threads import Consumers
 from instances.reconcile.sweep import forget_old_tickets, sweep
 from instances.reconcile.watch import watch
 from instances.services import rights
+from instances.services.roles import end_expired
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ async def run(concurrency: int) -> None:
         asyncio.create_task(every(2.0, watch)),
         asyncio.create_task(every(1.0, sweep)),
         asyncio.create_task(every(1.0, rights.sweep)),
+        asyncio.create_task(every(1.0, end_expired)),
         asyncio.create_task(every(600.0, forget_old_tickets)),
         asyncio.create_task(every(5.0, read_catalogues)),
     ]

@@ -1,0 +1,122 @@
+"""Every page of the administration, for everybody: 404 for whoever may not know of it, no change by whoever looks."""
+
+import pytest
+from django.db import models
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from auth.access import Role
+from auth.models import AuditEvent, RoleGrant, User
+from instances.urls import urlpatterns
+from tests.facility import Facility
+
+from .conftest import As
+
+pytestmark = pytest.mark.django_db
+STAFF = {"ivy": "administrator", "aud": "auditor", "eve": "IT support"}
+OTHERS = ["ada", "bob", "sci"]
+CHANGING = {"grant", "end", "block", "unblock"}
+PATTERNS = [p.name for p in urlpatterns if p.name and p.name.startswith("administration")]
+
+
+def addresses(facility: Facility) -> dict[str, str]:
+    """One address for each page; a page that is added is among them, or fails here."""
+    grant = RoleGrant.objects.get(role=Role.INSTRUMENT_SCIENTIST)
+    found = {}
+    for name in PATTERNS:
+        arguments = {"person": [facility.bob.pk], "block": [facility.bob.pk], "unblock": [facility.bob.pk]}
+        page = name.partition("_")[2]
+        found[page] = reverse(f"instances:{name}", args=arguments.get(page, [grant.pk] if page == "end" else []))
+    return found
+
+
+def everything() -> list[list[tuple[object, ...]]]:
+    kept: list[type[models.Model]] = [User, RoleGrant]
+    return [list(model.objects.order_by("pk").values_list()) for model in kept]
+
+
+def body(client: Client, address: str) -> tuple[int, str]:
+    answer = client.get(address)
+    return answer.status_code, answer.getvalue().decode()
+
+
+def test_there_are_pages_to_look_at() -> None:
+    assert len(PATTERNS) >= 12
+
+
+@pytest.mark.parametrize("persona", OTHERS)
+def test_for_people_without_such_a_role_there_is_no_administration(
+    persona: str, facility: Facility, signed_in: As
+) -> None:
+    client = signed_in(getattr(facility, persona))
+    for address in addresses(facility).values():
+        assert client.get(address).status_code == 404, address
+        assert client.post(address, {"because": "I should like to"}).status_code == 404, address
+    assert "Administration" not in client.get("/").content.decode()
+
+
+def test_visitors_are_sent_to_sign_in(facility: Facility, client: Client) -> None:
+    for address in addresses(facility).values():
+        assert client.get(address).status_code == 302
+        assert client.post(address).status_code == 302
+
+
+@pytest.mark.parametrize("persona", STAFF)
+def test_staff_see_every_page(persona: str, facility: Facility, signed_in: As) -> None:
+    client = signed_in(getattr(facility, persona))
+    for page, address in addresses(facility).items():
+        status, text = body(client, address)
+        changes = page in CHANGING
+        assert status == (403 if changes and persona != "ivy" else 200), address
+        if persona != "ivy":
+            offered = text.lower().count("<form") - text.count('method="get"') - text.count("/sign-out/")
+            assert offered == 0, f"{address} offers a form"
+            assert not any(word in text for word in ("/grant/", "/end/", "/block/", "/unblock/")), address
+    assert "Administration" in client.get("/").content.decode()
+
+
+@pytest.mark.parametrize(("persona", "reason"), [("aud", "can change nothing"), ("eve", "Only an administrator")])
+def test_whoever_only_looks_changes_nothing_by_any_address(
+    persona: str, reason: str, facility: Facility, signed_in: As
+) -> None:
+    client, before = signed_in(getattr(facility, persona)), everything()
+    filled = {
+        "person": "bob",
+        "role": "auditor",
+        "until": f"{timezone.now():%Y}-12-31",
+        "because": "because I would like to see",
+    }
+    for address in addresses(facility).values():
+        answer = client.post(address, filled)
+        assert answer.status_code == 403, address
+        assert reason in answer.content.decode()
+    assert everything() == before
+
+
+def test_an_auditor_who_is_administrator_as_well_changes_nothing(facility: Facility, signed_in: As) -> None:
+    RoleGrant.objects.create(user=facility.aud, role=Role.ADMINISTRATOR, because="test", source="test")
+    answer = signed_in(facility.aud).get(reverse("instances:administration_grant"))
+    assert answer.status_code == 403 and "can change nothing" in answer.content.decode()
+
+
+def test_changing_something_needs_a_login_of_the_last_minutes(facility: Facility, signed_in: As) -> None:
+    client, before = signed_in(facility.ivy, fresh=False), everything()
+    for page, address in addresses(facility).items():
+        if page in CHANGING:
+            assert client.get(address).status_code == 302
+            assert client.post(address, {"because": "because of the rules"}).status_code == 403
+    assert everything() == before
+
+
+def test_a_blocked_administrator_s_open_session_opens_nothing(facility: Facility, signed_in: As) -> None:
+    client = signed_in(facility.ivy)
+    User.objects.filter(pk=facility.ivy.pk).update(is_active=False)
+    for address in addresses(facility).values():
+        assert client.get(address).status_code == 302
+
+
+def test_looking_at_a_person_leaves_a_row(facility: Facility, signed_in: As) -> None:
+    signed_in(facility.aud).get(reverse("instances:administration_person", args=[facility.bob.pk]))
+    row = AuditEvent.objects.get(action="person.look")
+    assert (row.actor_id, row.target) == (facility.aud.pk, f"user:{facility.bob.pk}")
