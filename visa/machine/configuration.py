@@ -8,6 +8,8 @@ from pathlib import Path
 
 from django.core.management.base import CommandError
 
+from visa import demo
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -59,6 +61,7 @@ class Machine:
                 "VISA_OIDC_CLIENT_SECRET": kept_secret(self.data / "oidc-secret"),
                 "VISA_OIDC_TITLE": "MyAccessID (demo)",
                 "VISA_FACILITY_NAME": "Demo Light Source",
+                "VISA_CATALOGUES": str(self.data / "demo" / demo.CATALOGUES),
             }
             chosen["VISA_OIDC_ISSUER"] = self.issuer
         return defaults | dict(os.environ) | chosen
