@@ -255,7 +255,7 @@ def _for_anyone(experiment: ExperimentFacts, now: datetime, table: Table) -> Cla
         return Claim(None, None, _closed(experiment, now))
     if not table.open_data:
         return Claim(None, None, f"{experiment.proposal} is released, but this portal offers it to its team only.")
-    because = f"{experiment.proposal} is open data, released on {experiment.released} as doi:{experiment.doi}"
+    because = f"{experiment.proposal} is open data, released on {day(experiment.released)} as doi:{experiment.doi}"
     layout = table.layout_of(experiment.instrument)
     raw = [folder for folder, kind in layout if kind is Kind.RAW]
     return Claim(None, None, because, tuple(_grant(experiment, folder, Mode.READ, because, None) for folder in raw))
@@ -289,5 +289,5 @@ def _closed(experiment: ExperimentFacts, now: datetime) -> str:
     if not experiment.released:
         return f"The data of {experiment.proposal} has no release date, so it is closed."
     if experiment.released > now.astimezone(UTC).date():
-        return f"The data of {experiment.proposal} is under embargo until {experiment.released}."
+        return f"The data of {experiment.proposal} is under embargo until {day(experiment.released)}."
     return f"The data of {experiment.proposal} has no DOI, so it is not open."

@@ -20,5 +20,12 @@ def scope_fits(iss: str, sub: str) -> bool:
     return ours and (host == scope or host.endswith(f".{scope}"))
 
 
+def shortened(sub: str) -> str:
+    """A subject to recognise at a glance: `13312e5c…c158@demo.localhost`."""
+    name, at, scope = sub.rpartition("@")
+    name, at, scope = (name, at, scope) if at else (sub, "", "")
+    return f"{name[:8]}…{name[-4:]}{at}{scope}" if len(name) > 16 else sub
+
+
 def _scope(sub: str) -> str:
     return sub.rpartition("@")[2].casefold() if "@" in sub else ""

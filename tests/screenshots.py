@@ -68,6 +68,13 @@ def main() -> None:
             take(page, "instance", full_page=True)
             page.goto(f"{portal.url}/experiments/")
             take(page, "experiments")
+            page.get_by_role("link", name="HC-5187").first.click()
+            page.get_by_role("link", name="Why?").first.click()
+            page.wait_for_url("**/why/")
+            take(page, "why", full_page=True)
+            auditor = sign_in(browser, portal, "hugo", width=1440, height=960)
+            auditor.goto(f"{portal.url}/administration/audit/")
+            take(auditor, "audit")
         finally:
             portal.stop()
 

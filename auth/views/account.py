@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from auth import agents, audit, sessions
+from auth.identities import shortened
 from auth.models import Login, Proposal, RoleGrant, User
 from auth.oidc import link as linking
 from auth.oidc import registrations, step_up
@@ -200,8 +201,7 @@ def _used(request: HttpRequest) -> int | None:
 
 
 def _shown(row: User, person: User, used: int | None) -> Shown:
-    name, at, scope = row.sub.rpartition("@") if "@" in row.sub else (row.sub, "", "")
-    short = f"{name[:8]}…{name[-4:]}{at}{scope}" if len(name) > 16 else row.sub
+    short = shortened(row.sub)
     is_main = row.pk is not None and row.pk == person.pk
     return Shown(row, _title(row.iss), urlsplit(row.iss).netloc, short, is_main, row.pk is not None and row.pk == used)
 

@@ -16,6 +16,7 @@ from django.utils import timezone
 from auth import audit, permissions
 from auth.access import Actor, Decision, Role, RoleHeld, allow, deny
 from auth.data import Claim, DataGrant, Entitlement, Mode, day
+from auth.identities import shortened
 from auth.models import Experiment, Instrument, RoleGrant, User
 from instances.errors import Denied
 from instances.models import Instance
@@ -155,10 +156,10 @@ def on_data(entitled: Entitlement, action: str, path: str = "") -> Decision:
 
 def about_person(person: User, actor: Actor, now: datetime) -> tuple[Step, Step]:
     """Who asks, through which identities, and what they are here beside any experiment."""
-    who = [f"{person.name} ({person.username}), as {person.sub} at {_host(person.iss)}."]
+    who = [f"{person.name} ({person.username}), as {shortened(person.sub)} at {_host(person.iss)}."]
     for other in User.objects.filter(pk__in=actor.linked).order_by("pk"):
         blocked = "" if other.is_active else ", blocked"
-        who.append(f"Linked to it: {other.username}, as {other.sub} at {_host(other.iss)}{blocked}.")
+        who.append(f"Linked to it: {other.username}, as {shortened(other.sub)} at {_host(other.iss)}{blocked}.")
     if not actor.active:
         who.append("Blocked: whatever follows gives nothing.")
     return Step("The person", tuple(who)), Step("Roles at the facility", _roles(actor, now))

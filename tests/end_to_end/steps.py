@@ -8,7 +8,13 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.portal import Portal
 
-PEOPLE = {"alice": "Alice Moreau", "bruno": "Bruno Keller", "chiara": "Chiara Conti", "ines": "Inês Carvalho"}
+PEOPLE = {
+    "alice": "Alice Moreau",
+    "bruno": "Bruno Keller",
+    "chiara": "Chiara Conti",
+    "hugo": "Hugo Novák",
+    "ines": "Inês Carvalho",
+}
 """By login; what each may see stands in visa/demo/catalogue."""
 
 

@@ -53,10 +53,10 @@ def test_what_ended_gives_nothing_and_says_when() -> None:
         ({"proprietary": True}, "You are not on the team of HC-1. HC-1 is proprietary: only its team sees its data."),
         (
             {"released": (NOW + DAY).date(), "doi": "10.1/x"},
-            "You are not on the team of HC-1. The data of HC-1 is under embargo until 2026-11-24.",
+            "You are not on the team of HC-1. The data of HC-1 is under embargo until 24 November 2026.",
         ),
         ({"released": NOW.date()}, "You are not on the team of HC-1. The data of HC-1 has no DOI, so it is not open."),
-        ({"released": NOW.date(), "doi": "10.1/x"}, "HC-1 is open data, released on 2026-11-23 as doi:10.1/x"),
+        ({"released": NOW.date(), "doi": "10.1/x"}, "HC-1 is open data, released on 23 November 2026 as doi:10.1/x"),
     ],
 )
 def test_what_is_told_to_anyone(changes: dict[str, object], because: str) -> None:
