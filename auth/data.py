@@ -251,7 +251,7 @@ def _origin(held: Held, until: datetime | None) -> str:
 
 
 def _for_anyone(experiment: ExperimentFacts, now: datetime, table: Table) -> Claim:
-    if not experiment.is_open(now.astimezone(UTC).date()):
+    if experiment.released is None or not experiment.is_open(now.astimezone(UTC).date()):
         return Claim(None, None, _closed(experiment, now))
     if not table.open_data:
         return Claim(None, None, f"{experiment.proposal} is released, but this portal offers it to its team only.")
