@@ -16,7 +16,6 @@ from django.utils import timezone
 
 from auth import audit, bus
 from auth.data import DataGrant, Mode
-from auth.models import User
 from instances.models import Instance, InstanceEvent
 from instances.states import Desired, State
 
@@ -36,16 +35,8 @@ def recheck(*, users: Iterable[int], proposals: Iterable[int], because: str, **_
 
     Also the receiver of auth.rights.changed. Without the reason of the rules themselves `because` says why.
     """
-    people, subjects = list(users), list(proposals)
-    theirs = User.objects.filter(Q(pk__in=people) | Q(linked_to__in=people)).values("pk")
-    theirs_too = User.objects.filter(others__in=people).values("pk")
-    touched = (
-        Q(owner__in=theirs)
-        | Q(owner__in=theirs_too)
-        | Q(owner__linked_to__in=theirs_too)
-        | Q(pk__in=Instance.objects.filter(experiments__proposal__in=subjects).values("pk"))
-    )
-    return _recheck(touched, because=because)
+    shown = Instance.objects.filter(experiments__proposal__in=list(proposals)).values("pk")
+    return _recheck(Q(owner__in=list(users)) | Q(pk__in=shown), because=because)
 
 
 def sweep() -> int:
