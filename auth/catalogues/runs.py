@@ -149,7 +149,13 @@ def alone(name: str) -> Iterator[None]:
         )
         if not (asked.fetchone() or (False,))[0]:
             raise Busy(f"{name} is being read by another process at this moment")
-        yield
+        try:
+            yield
+        finally:
+            with suppress(psycopg.Error):  # at the latest it goes with the connection, but that takes a moment
+                connection.execute(
+                    "SELECT pg_advisory_unlock(hashtext('visa_auth_catalogue_run'), hashtext(%s))", [name]
+                )
 
 
 def _bury_the_dead(name: str) -> None:

@@ -19,12 +19,21 @@ from auth.models import CatalogueRun
 from .tables import write
 
 GOOD: dict[str, Any] = {"name": "files", "kind": "files", "folder": ".", "every": "30s", "full": "12h"}
+OFFICE: dict[str, Any] = {
+    "url": "amqps://rabbitmq.example.org/",
+    "queue": "visa.portal",
+    "issuers": ["https://login.example.org"],
+    "statuses": {"ALLOCATED": "access"},
+    "instruments": {"LOKI": {"code": "loki"}},
+    "proprietary": [],
+}
 
 
 @pytest.fixture
 def listed(tmp_path: Path) -> Callable[[Any], Path]:
     def to_file(entries: Any) -> Path:
         file = write(tmp_path) / "catalogues.json"
+        (tmp_path / "office.json").write_text(json.dumps(OFFICE))
         file.write_text(entries if isinstance(entries, str) else json.dumps(entries))
         return file
 
@@ -89,7 +98,7 @@ def test_the_command_explains_what_it_cannot_fetch(listed: Callable[[Any], Path]
     settings.CATALOGUES = ""
     with pytest.raises(CommandError, match="VISA_CATALOGUES must name a file"):
         call_command("sync_catalogue", "files")
-    settings.CATALOGUES = str(listed([GOOD, {"name": "office", "kind": "useroffice", "config": "o.json"}]))
+    settings.CATALOGUES = str(listed([GOOD, {"name": "office", "kind": "useroffice", "config": "office.json"}]))
     with pytest.raises(CommandError, match="there is no catalogue 'icat'; there are files, office"):
         call_command("sync_catalogue", "icat")
     with pytest.raises(CommandError, match="office sends what is new by itself"):

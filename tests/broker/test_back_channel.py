@@ -22,7 +22,7 @@ from .world import Broker, Desktop, Xvnc
 def log_in(user: User, key: str, sid: str) -> str:
     """A session that came from `sid`; its digest, as tickets know it."""
     session = Session.objects.create(session_key=key, expire_date=timezone.now() + timedelta(hours=1))
-    Login.objects.create(session=session, user=user, iss=user.iss, sub=user.sub, sid=sid)
+    Login.objects.create(session=session, user=user, iss=user.iss, sub=user.sub, sid=sid, identity=user)
     return sha256(key.encode()).hexdigest()
 
 
