@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from urllib.parse import urlsplit
 
 from django.db.models import Q, QuerySet
@@ -16,7 +17,17 @@ from instances.errors import NotFound
 from instances.policy import BLOCKED, OVERSEERS
 
 
-def known_to(actor: Actor, *, at: datetime | None = None) -> QuerySet[Experiment]:
+class Share(StrEnum):
+    """Of the experiments that somebody may know of."""
+
+    ALL = "all"
+    YOURS = "yours"
+    """Those they take part in, and those on their instruments."""
+    OPEN = "open"
+    """Those whose data anyone may read."""
+
+
+def known_to(actor: Actor, *, at: datetime | None = None, share: Share = Share.ALL) -> QuerySet[Experiment]:
     """Those they take part in, those on their instruments, and open data. Newest first.
 
     All conditions are on the experiment's own columns: the database looks each row up in small sets and counts tens of
@@ -26,18 +37,31 @@ def known_to(actor: Actor, *, at: datetime | None = None) -> QuerySet[Experiment
     found = Experiment.objects.select_related("proposal", "instrument").order_by("-start", "id")
     if not actor.active:
         return found.none()
-    known = (
+    match share:
+        case Share.YOURS:
+            return found.filter(_yours(actor, now))
+        case Share.OPEN:
+            return found.filter(_open(now))
+    return found.filter(_yours(actor, now) | _open(now))
+
+
+def _yours(actor: Actor, now: datetime) -> Q:
+    yours = (
         Q(pk__in=Participation.objects.filter(user__in=actor.accounts).values("experiment"))
         | Q(pk__in=actor.experiments)
         | Q(instrument__in=actor.instruments) & ~Q(proposal__in=Proposal.objects.filter(proprietary=True))
     )
-    if permissions.table().open_data:
-        today = now.astimezone(UTC).date()
-        known |= Q(proposal__in=Proposal.objects.filter(released__lte=today, proprietary=False).exclude(doi=""))
     if actor.controls:
         margin = timedelta(days=permissions.table().control_days)
-        known |= Q(instrument__in=actor.controls, start__lte=now + margin, end__gt=now - margin)
-    return found.filter(known)
+        yours |= Q(instrument__in=actor.controls, start__lte=now + margin, end__gt=now - margin)
+    return yours
+
+
+def _open(now: datetime) -> Q:
+    if not permissions.table().open_data:
+        return Q(pk__in=[])
+    today = now.astimezone(UTC).date()
+    return Q(proposal__in=Proposal.objects.filter(released__lte=today, proprietary=False).exclude(doi=""))
 
 
 def find_experiment(experiment_id: int, *, actor: Actor, at: datetime | None = None) -> Experiment:
@@ -57,9 +81,12 @@ def takes_part(actor: Actor) -> bool:
     )
 
 
-def my_experiments(*, acting_user: User, search: str = "") -> QuerySet[Experiment]:
+def my_experiments(*, acting_user: User, search: str = "", share: Share = Share.ALL) -> QuerySet[Experiment]:
     """`known_to` the user, narrowed to those where every word of `search` occurs somewhere."""
-    found = known_to(acting_user.as_actor())
+    return searched(known_to(acting_user.as_actor(), share=share), search)
+
+
+def searched(found: QuerySet[Experiment], search: str) -> QuerySet[Experiment]:
     for word in search.split():
         found = found.filter(
             Q(title__icontains=word)

@@ -13,7 +13,7 @@ from auth.access import Role
 from auth.data import DataGrant, Entitlement
 from instances.policy import OVERSEERS, may_review_access
 from instances.services.accesses import accesses_of
-from instances.services.experiments import entitlements_of, find_experiment, my_experiments
+from instances.services.experiments import Share, entitlements_of, find_experiment, known_to, searched
 from instances.services.visibility import visible_to
 from instances.states import State
 
@@ -26,17 +26,20 @@ ROWS = 25
 @require_safe
 @page
 def listing(request: HttpRequest) -> HttpResponse:
-    user = user_of(request)
+    actor = user_of(request).as_actor()
     search = request.GET.get("search", "").strip()[:100]
-    found = Paginator(my_experiments(acting_user=user, search=search), ROWS).get_page(request.GET.get("page"))
+    share = Share.OPEN if request.GET.get("of") == Share.OPEN else Share.YOURS
     now = timezone.now()
-    entitlements = entitlements_of(user.as_actor(), found.object_list, at=now)
+    mine = searched(known_to(actor, at=now, share=share), search)
+    found = Paginator(mine, ROWS).get_page(request.GET.get("page"))
+    entitlements = entitlements_of(actor, found.object_list, at=now)
     rows = [(experiment, experiment.phase(now), entitlements[experiment.pk]) for experiment in found.object_list]
     context = {
         "found": found,
         "rows": rows,
         "search": search,
-        "keep": kept({"search": search}),
+        "share": share,
+        "keep": kept({"search": search, "of": share if share is Share.OPEN else ""}),
         "section": "experiments",
     }
     return render(request, "instances/experiments.html", context)

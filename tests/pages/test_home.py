@@ -153,6 +153,27 @@ def test_the_team_of_open_data_is_not_shown_to_the_public(facility: Facility, si
     assert "Bob Maes" in signed_in(facility.bob).get(f"/experiments/{facility.open.pk}/").content.decode()
 
 
+def test_open_data_is_a_list_of_its_own(facility: Facility, signed_in: As) -> None:
+    yours = signed_in(facility.ada).get("/experiments/").content.decode()
+    assert "HC-1" in yours and "ES-3" not in yours
+    opened = signed_in(facility.ada).get("/experiments/?of=open").content.decode()
+    assert "ES-3" in opened and "HC-1" not in opened
+    assert "HC-1" in signed_in(facility.ada).get("/experiments/?of=nonsense").content.decode()
+
+
+def test_whoever_has_no_experiment_is_led_to_the_open_data(facility: Facility, signed_in: As) -> None:
+    page = signed_in(facility.eve).get("/experiments/").content.decode()
+    assert "No experiment yet" in page and '<a href="?of=open">open data</a>' in page
+
+
+def test_a_search_that_finds_nothing_goes_on_in_the_open_data(facility: Facility, signed_in: As) -> None:
+    page = signed_in(facility.ada).get("/experiments/?search=es-3").content.decode()
+    assert "Nothing of yours fits" in page and '"?of=open&amp;search=es-3"' in page
+    found = signed_in(facility.ada).get("/experiments/?of=open&search=es-3").content.decode()
+    assert "ES-3" in found and 'name="of" value="open"' in found
+    assert "Nothing in the open data" in signed_in(facility.ada).get("/experiments/?of=open&search=x9").content.decode()
+
+
 def test_experiments_are_found_by_every_word(facility: Facility, signed_in: As) -> None:
     page = signed_in(facility.ada).get("/experiments/?search=hc-1+ID11").content.decode()
     assert "HC-1" in page
