@@ -23,7 +23,7 @@ AT_ONCE = 500
 
 
 def announce(*, users: Iterable[int] = (), proposals: Iterable[int] = (), because: str) -> None:
-    """Call it within the transaction that changed the rows, after they were written.
+    """Call it within the transaction that changed the rows, after they were written and before the audit trail is.
 
     `because` ends up before people's eyes: "your part in HC-1 has ended".
     """

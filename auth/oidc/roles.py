@@ -5,6 +5,7 @@ import logging
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -18,6 +19,8 @@ from . import mapping
 from .claims import Identity
 
 log = logging.getLogger(__name__)
+Change: TypeAlias = tuple[str, RoleGrant, str]
+"""What was done, to which grant, and why."""
 
 
 def apply(used: User, identity: Identity) -> list[str]:
@@ -35,10 +38,12 @@ def apply(used: User, identity: Identity) -> list[str]:
     wanted = _known(mapping.given(rules, identity.entitlements))
     mine = RoleGrant.objects.select_for_update(of=("self",)).filter(user=used, source=source, experiment=None)
     held = {(Role(grant.role), grant.instrument_id): grant for grant in mine}
-    changed = [_give(used, key, rule, held.get(key), source, now) for key, rule in wanted.items()]
-    changed += [_end(grant, now) for key, grant in held.items() if key not in wanted and _in_force(grant, now)]
-    if any(changed):
+    given = [_give(used, key, rule, held.get(key), source, now) for key, rule in wanted.items()]
+    ended = [_end(grant, now) for key, grant in held.items() if key not in wanted and _in_force(grant, now)]
+    if changed := [change for change in (*given, *ended) if change]:
         rights.announce(users={used.pk, used.person.pk}, because="your roles have changed with your groups")
+    for change in changed:  # last: from here on other writers of the trail wait
+        _record(change)
     return sorted({role.value for role, _ in wanted})
 
 
@@ -69,34 +74,33 @@ def _known(given: dict[tuple[Role, str], mapping.Rule]) -> dict[tuple[Role, int 
 
 def _give(
     user: User, key: tuple[Role, int | None], rule: mapping.Rule, held: RoleGrant | None, source: str, now: datetime
-) -> bool:
-    """Whether that is news; otherwise it only lasts longer."""
+) -> Change | None:
+    """None when it only lasts longer."""
     role, instrument = key
     until = now + timedelta(days=rule.days)
     because = f"member of {rule.text}"[:200]
     if held and _in_force(held, now):
         RoleGrant.objects.filter(pk=held.pk).update(until=until, because=because, ended=None)
-        return False
+        return None
     fields: dict[str, object] = {"because": because, "since": now, "until": until, "ended": None}
     grant = held or RoleGrant(user=user, role=role.value, instrument_id=instrument, source=source)
     for name, value in fields.items():
         setattr(grant, name, value)
     grant.save()
-    _record("role.grant", grant, because)
-    return True
+    return "role.grant", grant, because
 
 
-def _end(grant: RoleGrant, now: datetime) -> bool:
+def _end(grant: RoleGrant, now: datetime) -> Change:
     RoleGrant.objects.filter(pk=grant.pk).update(until=now, ended=now)
-    _record("role.end", grant, "no longer among the groups that the provider names")
-    return True
+    return "role.end", grant, "no longer among the groups that the provider names"
 
 
 def _in_force(grant: RoleGrant, now: datetime) -> bool:
     return grant.since <= now and (grant.until is None or grant.until > now)
 
 
-def _record(action: str, grant: RoleGrant, because: str) -> None:
+def _record(change: Change) -> None:
+    action, grant, because = change
     detail = {"role": grant.role, "instrument": grant.instrument_id, "source": grant.source, "grant": grant.pk}
     audit.record(
         action, f"user:{grant.user_id}", actor=None, because=because, detail=detail | {"until": _iso(grant.until)}
