@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 
-from auth.access import Decision
+from auth.access import Actor, Decision
 from auth.data import DataGrant
 from auth.models import User
 from instances.models import Cloud, Environment, Flavour
@@ -14,10 +16,26 @@ from instances.policy import may_launch
 
 from . import placement
 from .display import KEYBOARDS, RESOLUTIONS
-from .experiments import entitlements_of, known_to, takes_part
+from .experiments import Share, entitlements_of, known_to, searched, takes_part
 
-MOST = 200
-"""Experiments that one page lists; the search finds the others."""
+MOST, MOST_OPEN = 200, 25
+"""Experiments of one's own, and open ones, that one page lists; the search finds the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Experiments that are to be listed in any case, by id, proposal or DOI in lower case."""
+
+    ids: frozenset[int] = frozenset()
+    proposals: frozenset[str] = frozenset()
+    dois: frozenset[str] = frozenset()
+
+    @property
+    def condition(self) -> Q:
+        return Q(pk__in=self.ids) | Q(proposal__code__in=self.proposals) | Q(doi__in=self.dois)
+
+
+NOTHING = Wanted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +71,8 @@ class FlavourChoice:
 class LaunchOptions:
     decision: Decision
     experiments: tuple[ExperimentChoice, ...]
+    more: bool
+    """There are further experiments, which a search finds."""
     environments: list[EnvironmentChoice]
     flavours: list[FlavourChoice]
     keyboards: list[tuple[str, str]]
@@ -62,11 +82,34 @@ class LaunchOptions:
     """What the clouds say of their own limits."""
 
 
-def launch_options(*, acting_user: User) -> LaunchOptions:
+def launch_options(*, acting_user: User, wanted: Wanted = NOTHING) -> LaunchOptions:
     """Experiments running now first, then the newest; flavours with the reason where they cannot be had."""
     actor = acting_user.as_actor()
+    experiments, more = experiment_choices(actor, wanted=wanted)
+    clouds = list(Cloud.objects.filter(enabled=True))
+    return LaunchOptions(
+        decision=may_launch(actor, takes_part=takes_part(actor)),
+        experiments=experiments,
+        more=more,
+        environments=environment_choices(clouds),
+        flavours=flavour_choices(),
+        keyboards=KEYBOARDS,
+        resolutions=RESOLUTIONS,
+        remembered=acting_user.preferences.get("launch", {}),
+        notes=[note for cloud in clouds if cloud.limits for note in cloud.limits.notes],
+    )
+
+
+def experiment_choices(
+    actor: Actor, *, wanted: Wanted = NOTHING, search: str = ""
+) -> tuple[tuple[ExperimentChoice, ...], bool]:
+    """What is `wanted`, then what fits the `search`, one's own before open data; and whether there is more of it."""
     now = timezone.now()
-    experiments = list(known_to(actor, at=now)[:MOST])
+    named = list(known_to(actor, at=now).alias(doi=Lower("proposal__doi")).filter(wanted.condition)[:MOST])
+    yours = list(searched(known_to(actor, at=now, share=Share.YOURS), search)[: MOST + 1])
+    public = list(searched(known_to(actor, at=now, share=Share.OPEN), search)[: MOST_OPEN + 1])
+    more = len(yours) > MOST or len(public) > MOST_OPEN
+    experiments = list({e.pk: e for e in [*named, *yours[:MOST], *public[:MOST_OPEN]]}.values())
     entitlements = entitlements_of(actor, experiments, at=now)
     choices = [
         ExperimentChoice(
@@ -86,17 +129,7 @@ def launch_options(*, acting_user: User) -> LaunchOptions:
         if entitlements[e.pk]
     ]
     choices.sort(key=lambda choice: choice.phase != "running")
-    clouds = list(Cloud.objects.filter(enabled=True))
-    return LaunchOptions(
-        decision=may_launch(actor, takes_part=takes_part(actor)),
-        experiments=tuple(choices),
-        environments=environment_choices(clouds),
-        flavours=flavour_choices(),
-        keyboards=KEYBOARDS,
-        resolutions=RESOLUTIONS,
-        remembered=acting_user.preferences.get("launch", {}),
-        notes=[note for cloud in clouds if cloud.limits for note in cloud.limits.notes],
-    )
+    return tuple(choices), more
 
 
 def environment_choices(clouds: list[Cloud]) -> list[EnvironmentChoice]:

@@ -1,5 +1,6 @@
 """The launch page: one form, four sections, and the data that comes with the choice."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from instances.models import Flavour
 from instances.services import launch as launching
 from instances.services import options as offering
 from instances.services.display import DEFAULT
-from instances.services.options import ExperimentChoice, LaunchOptions
+from instances.services.options import ExperimentChoice, LaunchOptions, Wanted
 
 from .common import page, user_of
 
@@ -70,8 +71,20 @@ def new(request: HttpRequest) -> HttpResponseBase:
 def grants(request: HttpRequest) -> HttpResponse:
     """The summary's data section for the chosen experiments."""
     chosen = _numbers(request.GET)
-    options = offering.launch_options(acting_user=user_of(request))
-    return render(request, "instances/_grants.html", {"chosen": _chosen(options, chosen)})
+    found, _ = offering.experiment_choices(user_of(request).as_actor(), wanted=Wanted(ids=frozenset(chosen)))
+    return render(request, "instances/_grants.html", {"chosen": _chosen(found, chosen)})
+
+
+@require_safe
+@page
+def picks(request: HttpRequest) -> HttpResponse:
+    """The list of experiments that fit a search, below those that are chosen already."""
+    chosen = _numbers(request.GET)
+    search = request.GET.get("search", "").strip()[:100].removeprefix("doi:")
+    found, more = offering.experiment_choices(
+        user_of(request).as_actor(), wanted=Wanted(ids=frozenset(chosen)), search=search
+    )
+    return render(request, "instances/_picks.html", _listed(found, more) | {"choices": Choices(experiments=chosen)})
 
 
 def _form(
@@ -82,16 +95,16 @@ def _form(
     errors: dict[str, str] | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    options = offering.launch_options(acting_user=user)
-    choices = choices or first_choices(options, request.GET)
+    wanted = Wanted(ids=frozenset(choices.experiments)) if choices else _wanted(request.GET)
+    options = offering.launch_options(acting_user=user, wanted=wanted)
+    choices = choices or first_choices(options, wanted)
     context = {
         "options": options,
         "choices": choices,
         "errors": errors or {},
-        "own": [e for e in options.experiments if not _public(e)],
-        "public": [e for e in options.experiments if _public(e)],
+        **_listed(options.experiments, options.more),
         "groups": grouped(options),
-        "chosen": _chosen(options, choices.experiments),
+        "chosen": _chosen(options.experiments, choices.experiments),
         "sizes": [(f"{width}x{height}", f"{width} × {height}") for width, height in options.resolutions],
         "section": "new",
     }
@@ -103,8 +116,25 @@ def _public(choice: ExperimentChoice) -> bool:
     return choice.is_open and all(not grant.writable for grant in choice.grants)
 
 
-def _chosen(options: LaunchOptions, ids: list[int]) -> list[tuple[ExperimentChoice, tuple[DataGrant, ...]]]:
-    return [(choice, choice.grants) for choice in options.experiments if choice.id in ids]
+def _listed(found: Sequence[ExperimentChoice], more: bool) -> dict[str, Any]:
+    return {
+        "own": [choice for choice in found if not _public(choice)],
+        "public": [choice for choice in found if _public(choice)],
+        "more": more,
+    }
+
+
+def _chosen(found: Sequence[ExperimentChoice], ids: list[int]) -> list[tuple[ExperimentChoice, tuple[DataGrant, ...]]]:
+    return [(choice, choice.grants) for choice in found if choice.id in ids]
+
+
+def _wanted(asked: QueryDict) -> Wanted:
+    """What a link asks for."""
+    return Wanted(
+        ids=frozenset(int(text) for text in asked.getlist("experiment") if text.isdecimal() and len(text) < 10),
+        proposals=frozenset(text.lower()[:64] for text in asked.getlist("proposal")),
+        dois=frozenset(text.lower().removeprefix("doi:")[:200] for text in asked.getlist("doi")),
+    )
 
 
 def grouped(options: LaunchOptions) -> list[tuple[str, list[Any]]]:
@@ -116,20 +146,19 @@ def grouped(options: LaunchOptions) -> list[tuple[str, list[Any]]]:
     return [(label, choices) for label, choices in groups if choices]
 
 
-def first_choices(options: LaunchOptions, asked: QueryDict) -> Choices:
+def first_choices(options: LaunchOptions, wanted: Wanted) -> Choices:
     """What was chosen last time, as far as it can still be had, and what the link asks for."""
     remembered = options.remembered
     display = DEFAULT | remembered.get("display", {})
     environments = [choice.environment.slug for choice in options.environments if choice.available]
     available = [choice.flavour.slug for choice in options.flavours if choice.available]
     sizes = [f"{size['width']}x{size['height']}" for size in display["screens"]] or ["1920x1080"]
-    numbers = {int(text) for text in asked.getlist("experiment") if text.isdecimal()}
-    proposals = {text.upper() for text in asked.getlist("proposal")}
-    dois = {text.lower().removeprefix("doi:") for text in asked.getlist("doi")}
     experiments = [
         choice.id
         for choice in options.experiments
-        if choice.id in numbers or choice.proposal.upper() in proposals or (choice.doi and choice.doi.lower() in dois)
+        if choice.id in wanted.ids
+        or choice.proposal.lower() in wanted.proposals
+        or (choice.doi and choice.doi.lower() in wanted.dois)
     ]
     running = [choice.id for choice in options.experiments if choice.phase == "running" and not _public(choice)]
     if not experiments and len(running) == 1:

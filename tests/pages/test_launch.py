@@ -7,7 +7,9 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from auth.models import Experiment, Proposal
 from instances.models import Instance, InstanceEvent
+from instances.services.options import MOST_OPEN
 from instances.states import State
 from instances.views.progress import steps_of
 from tests.facility import Facility, instance
@@ -199,3 +201,68 @@ def test_a_failed_launch_says_why_and_what_to_do(facility: Facility, browse: Bro
     expect(page.get_by_role("alert")).to_contain_text("The machine is full.")
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("[aria-current=step]")).to_contain_text("Queued")
+
+
+def crowd(facility: Facility, count: int) -> None:
+    """So many open proposals, newer than Ada's own experiment, each with one experiment."""
+    day = timezone.now()
+    proposals = Proposal.objects.bulk_create(
+        Proposal(code=f"op-{n}", title=f"Open {n}", released=day.date(), doi=f"10.9/OP.{n}", gid=700_000 + n)
+        for n in range(count)
+    )
+    Experiment.objects.bulk_create(
+        Experiment(
+            key=f"op-{n}",
+            proposal=proposal,
+            instrument=facility.running.instrument,
+            title=f"Basalt {n}",
+            start=day,
+            end=day + timedelta(days=1),
+        )
+        for n, proposal in enumerate(proposals)
+    )
+
+
+def test_however_much_is_open_one_s_own_experiments_are_listed(facility: Facility, signed_in: As) -> None:
+    crowd(facility, 300)
+    page = signed_in(facility.ada).get("/new/").content.decode()
+    assert f'value="{facility.running.pk}"' in page and "There are more" in page
+    assert page.count('name="experiments"') == 1 + MOST_OPEN
+
+
+@pytest.mark.parametrize("words", ["op-7", "Basalt 7", "10.9/op.7", "doi:10.9/OP.7"])
+def test_the_search_finds_what_the_page_does_not_list_and_keeps_what_is_chosen(
+    facility: Facility, signed_in: As, words: str
+) -> None:
+    crowd(facility, 60)
+    wanted = Experiment.objects.get(key="op-7")
+    query = {"search": words, "experiments": [facility.running.pk]}
+    page = signed_in(facility.ada).get("/new/experiments/", query).content.decode()
+    assert f'value="{wanted.pk}"' in page
+    chosen = page.partition(f'value="{facility.running.pk}"')[2].partition(">")[0]
+    assert "checked" in chosen
+
+
+def test_a_link_chooses_an_experiment_that_is_not_listed(facility: Facility, signed_in: As) -> None:
+    crowd(facility, 60)
+    page = signed_in(facility.ada).get("/new/?doi=10.9/op.3").content.decode()
+    pk = Experiment.objects.get(key="op-3").pk
+    assert "checked" in page.partition(f'value="{pk}"')[2].partition(">")[0]
+
+
+def test_the_search_finds_nothing_of_others(facility: Facility, signed_in: As) -> None:
+    for query in ({"search": "hc-2"}, {"experiments": [facility.other.pk]}):
+        assert "HC-2" not in signed_in(facility.ada).get("/new/experiments/", query).content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_open_data_is_found_by_typing_its_doi_among_hundreds(facility: Facility, browse: Browse) -> None:
+    crowd(facility, 300)
+    page = browse(facility.ada)
+    page.goto(f"/new/?experiment={facility.running.pk}")
+    page.get_by_label("Search experiments").press_sequentially("doi:10.9/op.123")
+    page.locator("#experiments li", has_text="doi:10.9/OP.123").get_by_role("checkbox").check()
+    expect(page.locator("#chosen li")).to_have_count(2)
+    page.get_by_label("Search experiments").fill("")
+    expect(page.locator("#experiments input:checked")).to_have_count(2)
+    expect(page.locator("#grants")).to_contain_text("OP-123")

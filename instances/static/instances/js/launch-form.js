@@ -36,7 +36,7 @@ function span(css, text) {
 function search(words) {
   let any = false, inGroup = false;
   for (const row of [...list.children].reverse()) {
-    if (row.id === "experiment-none") continue;
+    if (row.id === "experiment-none" || row.dataset.more !== undefined) continue;
     if (row.dataset.group !== undefined) {
       row.hidden = !inGroup;
       continue;
@@ -73,4 +73,6 @@ form.addEventListener("change", ({ target }) => {
 const searching = document.getElementById("experiment-search");
 searching?.addEventListener("input", () => search(searching.value.toLowerCase().replace("doi:", "").split(/\s+/)));
 searching?.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
+// Where there are more than the page lists, the server looks through all of them a moment later.
+list?.addEventListener("htmx:afterSwap", chips);
 addEventListener("pageshow", () => { chips(); summary(); });
