@@ -160,6 +160,11 @@ class Publisher:
         count: int = self._channel.queue_declare(queue, passive=True).method.message_count
         return count
 
+    def listeners(self, queue: str) -> int:
+        """Consumers come last: once there is one, the queue is bound too."""
+        count: int = self._channel.queue_declare(queue, passive=True).method.consumer_count
+        return count
+
 
 class Cutter:
     """A wire to the broker that is cut, once, instead of carrying a client's first acknowledgement."""
