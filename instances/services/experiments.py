@@ -81,12 +81,13 @@ def takes_part(actor: Actor) -> bool:
     )
 
 
-def my_experiments(*, acting_user: User, search: str = "", share: Share = Share.ALL) -> QuerySet[Experiment]:
-    """`known_to` the user, narrowed to those where every word of `search` occurs somewhere."""
-    return searched(known_to(acting_user.as_actor(), share=share), search)
+def my_experiments(*, acting_user: User, search: str = "") -> QuerySet[Experiment]:
+    """`known_to` the user, as `searched`."""
+    return searched(known_to(acting_user.as_actor()), search)
 
 
 def searched(found: QuerySet[Experiment], search: str) -> QuerySet[Experiment]:
+    """Those where every word of `search` occurs somewhere."""
     for word in search.split():
         found = found.filter(
             Q(title__icontains=word)
