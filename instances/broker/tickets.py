@@ -91,6 +91,7 @@ def _redeem(ticket: str, app: str, broker: str, visitor: Visitor, key: str | Non
 
 
 def admission_of(seat: Connection, instance: Instance) -> Admission:
+    assert instance.cloud, "what is open runs somewhere"
     return Admission(
         seat.pk, instance.pk, instance.key, seat.user_id, seat.app, seat.mode, seat.session, instance.cloud
     )

@@ -1,5 +1,16 @@
 from .catalogue import Cloud, Environment, Flavour, FlavourOffer
 from .connection import Connection, Ticket
 from .instance import Instance, InstanceEvent
+from .stray import Stray
 
-__all__ = ["Cloud", "Connection", "Environment", "Flavour", "FlavourOffer", "Instance", "InstanceEvent", "Ticket"]
+__all__ = [
+    "Cloud",
+    "Connection",
+    "Environment",
+    "Flavour",
+    "FlavourOffer",
+    "Instance",
+    "InstanceEvent",
+    "Stray",
+    "Ticket",
+]

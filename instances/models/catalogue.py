@@ -18,6 +18,19 @@ class Cloud(models.Model):
     capacity = models.JSONField(default=dict, blank=True)
     observed_at = models.DateTimeField(null=True, blank=True, help_text="When it last answered.")
     trouble = models.TextField(blank=True, help_text="Why it does not answer; empty while it does.")
+    trouble_since = models.DateTimeField(null=True, blank=True)
+    doubt = models.TextField(blank=True, help_text="Why its answers are not believed: too much is missing at once.")
+    doubt_since = models.DateTimeField(null=True, blank=True)
+
+    rate = models.FloatField(default=5.0, help_text="Calls that change something, per second, in the long run.")
+    burst = models.PositiveIntegerField(default=20, help_text="Such calls that may come at once.")
+    concurrency = models.PositiveIntegerField(default=8, help_text="Such calls under way at the same time.")
+    tokens = models.FloatField(default=0, help_text="Calls that may be made now.")
+    tokens_at = models.DateTimeField(null=True, blank=True, help_text="When `tokens` was right.")
+    failures = models.PositiveIntegerField(default=0, help_text="Calls that failed, in a row.")
+    closed_until = models.DateTimeField(
+        null=True, blank=True, help_text="Nothing is asked of it before: too many calls failed in a row."
+    )
 
     def __str__(self) -> str:
         return self.title

@@ -25,7 +25,9 @@ class Instance(models.Model):
     owner = models.ForeignKey(User, models.PROTECT, related_name="instances")
     environment = models.ForeignKey(Environment, models.PROTECT)
     flavour = models.ForeignKey(Flavour, models.PROTECT)
-    cloud = models.ForeignKey(Cloud, models.PROTECT, related_name="instances")
+    cloud = models.ForeignKey(
+        Cloud, models.PROTECT, related_name="instances", null=True, blank=True, help_text="None until there is room."
+    )
     experiments = models.ManyToManyField(Experiment, related_name="instances", blank=True)
     display = models.JSONField(
         default=dict, help_text='{"screens": [{"width", "height"}], "fit": bool, "keyboard": "us"}'
@@ -38,6 +40,13 @@ class Instance(models.Model):
     )
     created = models.DateTimeField(default=timezone.now)
 
+    expires = models.DateTimeField(null=True, blank=True, help_text="When its lifetime ends; None: it has no end.")
+    extensions = models.PositiveSmallIntegerField(default=0, help_text="How often its owner has extended it.")
+    pinned = models.TextField(blank=True, help_text="Why an administrator keeps it from expiring; empty: it expires.")
+    keep_until = models.DateTimeField(null=True, blank=True, help_text="It is not stopped for idleness before.")
+    active_at = models.DateTimeField(null=True, blank=True, help_text="When somebody or something last worked in it.")
+    review_at = models.DateTimeField(default=timezone.now, help_text="When its lifetime is to be looked at again.")
+
     desired = models.CharField(max_length=16, choices=choices(Desired), default=Desired.RUNNING)
     generation = models.PositiveIntegerField(default=1, help_text="Rises with every wish to start or restart.")
 
@@ -48,12 +57,17 @@ class Instance(models.Model):
     phase = models.CharField(max_length=16, choices=choices(Phase), default=Phase.ABSENT)
     observed_generation = models.PositiveIntegerField(default=0)
     apps_ready = models.JSONField(default=list)
-    observed_at = models.DateTimeField(null=True, blank=True)
+    observed_at = models.DateTimeField(null=True, blank=True, help_text="When these facts were last seen to change.")
+    reference = models.CharField(max_length=200, blank=True, help_text="What its cloud calls it.")
+    absences = models.PositiveIntegerField(default=0, help_text="How often in a row its cloud said that it has it not.")
+    missing_since = models.DateTimeField(null=True, blank=True, help_text="Since when its cloud's list lacks it.")
 
+    waiting_since = models.DateTimeField(null=True, blank=True, help_text="In line for a place since; None: has one.")
     failures = models.PositiveIntegerField(default=0, help_text="Provider errors in a row.")
     due = models.DateTimeField(default=timezone.now, help_text="When a worker should look again.")
     lease = models.UUIDField(null=True, blank=True, help_text="Whose turn it is.")
     lease_until = models.DateTimeField(null=True, blank=True)
+    acting = models.BooleanField(default=False, help_text="Its cloud is being asked to change it, under the lease.")
 
     thumbnail = models.BinaryField(null=True, blank=True)
     thumbnail_at = models.DateTimeField(null=True, blank=True)
@@ -67,6 +81,11 @@ class Instance(models.Model):
             models.Index(
                 fields=["entitled_until"], name="instance_entitled", condition=models.Q(entitled_until__isnull=False)
             ),
+            models.Index(
+                fields=["waiting_since"], name="instance_waiting", condition=models.Q(waiting_since__isnull=False)
+            ),
+            models.Index(fields=["review_at"], name="instance_review", condition=~models.Q(state=State.DELETED)),
+            models.Index(fields=["cloud"], name="instance_acting", condition=models.Q(acting=True)),
         ]
 
     def __str__(self) -> str:

@@ -5,9 +5,12 @@ Every method is synchronous and idempotent by instance id, may be called from an
 """
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import ClassVar
 
+from instances.errors import ProviderError
 from instances.states import Phase, Progress
 
 Report = Callable[[Progress, str], None]
@@ -60,6 +63,9 @@ class Spec:
     mounts: tuple[Mount, ...] = ()
     screens: tuple[Screen, ...] = (Screen(1920, 1080),)
     keyboard: str = "us"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Kept with the instance in its cloud, so that it can be recognised there without the database: `owner` (login),
+    `environment` and `flavour` (slugs) and `experiments` (ids, comma-separated)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,30 @@ class Observed:
     """Those that answer."""
     message: str = ""
     """One line for the owner: what it is doing, or why it failed."""
+    reference: str = ""
+    """What the cloud itself calls it, where that is not the instance's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One thing in a cloud's list that carries our deployment's name. Two of the same `id` are one too many."""
+
+    id: str
+    """The instance's 32 hex digits, from its metadata."""
+    observed: Observed
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Those of the spec that it was made from."""
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How hard an instance works; None is what its cloud cannot say."""
+
+    cpu_seconds: float | None = None
+    """Processor time used since it was started."""
+    gpu: float | None = None
+    """Share of its GPUs that is busy now, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +132,8 @@ class Capacity:
 
 class Provider(abc.ABC):
     kind: str
+    pace: ClassVar[timedelta] = timedelta(seconds=5)
+    """How often one instance that is on its way may be asked about; the list of all tells sooner where it is seldom."""
 
     def __init__(self, name: str, settings: Mapping[str, str]) -> None:
         self.name = name
@@ -118,8 +150,12 @@ class Provider(abc.ABC):
     def observe(self, instance_id: str) -> Observed: ...
 
     @abc.abstractmethod
-    def observe_all(self) -> dict[str, Observed]:
-        """Every instance of this deployment on this cloud, by id, in one go."""
+    def observe_all(self) -> Sequence[Found]:
+        """Everything of this deployment on this cloud, in one go: all of it, or ProviderError."""
+
+    def usage(self) -> Mapping[str, Usage]:
+        """How hard those that run work, by instance id, in one go; those it knows nothing of are left out."""
+        return {}
 
     @abc.abstractmethod
     def stop(self, instance_id: str) -> None:
@@ -127,7 +163,11 @@ class Provider(abc.ABC):
 
     @abc.abstractmethod
     def delete(self, instance_id: str) -> None:
-        """Stop it and forget what belonged to it alone. The owner's home and the data stay."""
+        """Stop it and forget what belonged to it alone, in all copies. The owner's home and the data stay."""
+
+    def remove(self, instance_id: str, reference: str) -> None:
+        """Delete that one of several copies of an instance which the cloud calls `reference`, and no other."""
+        raise ProviderError("This cloud never holds an instance twice.", retry=False)
 
     @abc.abstractmethod
     def endpoint(self, instance_id: str, app: str) -> Endpoint: ...

@@ -19,7 +19,7 @@ def sweep() -> int:
     now = timezone.now()
     with transaction.atomic():
         due = (
-            Instance.objects.filter(Q(lease_until=None) | Q(lease_until__lt=now), due__lte=now)
+            Instance.objects.filter(Q(lease_until=None) | Q(lease_until__lt=now), due__lte=now, waiting_since=None)
             .exclude(state__in=SETTLED)
             .select_for_update(skip_locked=True)
             .order_by("due")

@@ -44,7 +44,7 @@ def _observe(cloud: Cloud) -> None:
     try:
         provider = provider_for(cloud)
         capacity = provider.capacity()
-        observed = provider.observe_all()
+        observed = {found.id: found.observed for found in provider.observe_all()}
     except ProviderError as error:
         log.warning("cloud %s: %s", cloud.name, error.reason)
         Cloud.objects.filter(pk=cloud.pk).update(trouble=error.reason)

@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -37,7 +38,7 @@ def reconcile(instance_id: UUID) -> None:
         while lease is not None:
             instance = (
                 Instance.objects.select_related("owner", "environment", "flavour", "cloud")
-                .filter(pk=instance_id, lease=lease)
+                .filter(pk=instance_id, lease=lease, cloud__isnull=False, waiting_since=None)
                 .exclude(state=State.DELETED)
                 .first()
             )
@@ -51,6 +52,7 @@ def reconcile(instance_id: UUID) -> None:
 
 def _step(instance: Instance) -> timedelta | None:
     """One step; how long to pause before the next, or None when the turn is over."""
+    assert instance.cloud
     provider = provider_for(instance.cloud)
     try:
         observed = provider.observe(instance.key)
@@ -82,7 +84,7 @@ def _wish(instance: Instance) -> Wish:
 def _show(instance: Instance, step: Step) -> None:
     """Say what is about to happen before it does."""
     if instance.state == State.QUEUED and step.act is Act.ENSURE:
-        transitions.progress(instance, Progress.PLACING, f"Found a place: {instance.cloud.title.lower()}")
+        transitions.progress(instance, Progress.PLACING, f"Found a place: {str(instance.cloud).lower()}")
     if step.state != instance.state and not step.settle:
         transitions.advance(instance, step.state, actor=None, reason=step.message or step.state.label)
 
@@ -103,7 +105,7 @@ def spec_of(instance: Instance) -> Spec:
     owner = instance.owner
     return Spec(
         id=instance.key,
-        deployment=provider_for(instance.cloud).settings.get("deployment", ""),
+        deployment=settings.DEPLOYMENT,
         generation=instance.generation,
         name=instance.name,
         owner=Account(owner.username, owner.name, owner.uid, owner.uid, data.groups(granted)),
@@ -116,6 +118,12 @@ def spec_of(instance: Instance) -> Spec:
         mounts=data.mounts(granted),
         screens=tuple(Screen(s["width"], s["height"]) for s in instance.display["screens"]),
         keyboard=instance.display["keyboard"],
+        labels={
+            "owner": owner.username,
+            "environment": instance.environment.slug,
+            "flavour": instance.flavour.slug,
+            "experiments": ",".join(str(pk) for pk in sorted(instance.experiments.values_list("pk", flat=True))),
+        },
     )
 
 
@@ -169,7 +177,7 @@ def _release(instance: Instance, observed: Observed) -> None:
 
 def _failed(instance: Instance, error: ProviderError) -> timedelta | None:
     """Try again later, more and more patiently; or, where it can never work, say so and let go of the wish."""
-    log.warning("instance %s on %s: %s", instance.pk, instance.cloud.name, error.reason)
+    log.warning("instance %s on %s: %s", instance.pk, instance.cloud, error.reason)
     failures = instance.failures + 1
     Instance.objects.filter(pk=instance.pk, lease=instance.lease).update(failures=failures)
     starting = instance.desired == Desired.RUNNING and instance.state not in (State.READY, State.UNKNOWN)

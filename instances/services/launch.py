@@ -123,7 +123,7 @@ def _recorded(instance: Instance, actor: Actor, because: str) -> None:
         detail={
             "environment": instance.environment.slug,
             "flavour": instance.flavour.slug,
-            "cloud": instance.cloud.name,
+            "cloud": instance.cloud.name if instance.cloud else None,
             "grants": instance.grants,
         },
     )

@@ -11,7 +11,7 @@ from django.utils import timezone
 from auth.models import AuditEvent
 from instances.errors import ProviderError
 from instances.models import Cloud, Instance
-from instances.providers.base import Capacity, Endpoint, Observed, Provider, Report, Spec
+from instances.providers.base import Capacity, Endpoint, Found, Observed, Provider, Report, Spec
 from instances.reconcile import leases, sweep, watch, worker
 from instances.reconcile.plan import PATIENCE
 from instances.services.delete import delete
@@ -56,8 +56,8 @@ class ScriptedCloud(Provider):
     def observe(self, instance_id: str) -> Observed:
         return self._around("observe", lambda: self.rows.get(instance_id, Observed(Phase.ABSENT)))
 
-    def observe_all(self) -> dict[str, Observed]:
-        return self._around("observe_all", lambda: dict(self.rows))
+    def observe_all(self) -> list[Found]:
+        return self._around("observe_all", lambda: [Found(key, observed) for key, observed in self.rows.items()])
 
     def stop(self, instance_id: str) -> None:
         was = self.rows[instance_id]

@@ -127,6 +127,6 @@ class NewMachine:
         return self.machine
 
     def __exit__(self, *_: object) -> None:
-        for instance_id in self.machine.provider.observe_all():
+        for instance_id in [found.id for found in self.machine.provider.observe_all()]:
             self.machine.provider.delete(instance_id)
         shutil.rmtree(self.folder)

@@ -35,7 +35,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
 
 def test_what_was_never_made_is_absent(rig: Rig) -> None:
     assert rig.provider.observe(uuid.uuid4().hex).phase is Phase.ABSENT
-    assert rig.provider.observe_all() == {}
+    assert not rig.provider.observe_all()
 
 
 def test_capacity_names_the_images_that_can_be_started(rig: Rig) -> None:
@@ -50,7 +50,13 @@ def test_ensured_it_runs_and_all_its_apps_answer(rig: Rig) -> None:
     assert first.phase in (Phase.STARTING, Phase.RUNNING) and first.generation == 1
     running = rig.wait(spec.id, Phase.RUNNING)
     assert running.apps == {"desktop"}
-    assert rig.provider.observe_all() == {spec.id: running}
+    assert [(found.id, found.observed) for found in rig.provider.observe_all()] == [(spec.id, running)]
+
+
+def test_its_labels_are_kept_with_it_in_the_cloud(rig: Rig) -> None:
+    labels = {"owner": "ada", "environment": "desktop", "flavour": "s", "experiments": "1,2"}
+    rig.run(replace(rig.spec(), labels=labels))
+    assert [found.labels for found in rig.provider.observe_all()] == [labels]
 
 
 def test_each_step_of_a_start_is_reported_with_a_line(rig: Rig) -> None:
@@ -108,7 +114,7 @@ def test_an_unknown_image_is_refused_for_good(rig: Rig) -> None:
     with pytest.raises(ProviderError) as refused:
         rig.ensure(rig.spec("no-such-image"))
     assert not refused.value.retry
-    assert rig.provider.observe_all() == {}
+    assert not rig.provider.observe_all()
 
 
 def test_two_workers_at_once_make_one_instance(rig: Rig) -> None:

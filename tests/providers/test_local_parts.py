@@ -110,12 +110,12 @@ def test_a_folder_that_a_crash_left_empty_is_stopped_and_may_be_started_or_delet
 def test_instances_of_another_deployment_are_not_ours(machine: Machine) -> None:
     spec = machine.run(machine.spec())
     machine.provider.deployment = "somebody-else"
-    assert machine.provider.observe_all() == {}
+    assert machine.provider.observe_all() == []
     for act in (machine.provider.stop, machine.provider.delete):
         with pytest.raises(ProviderError, match="another deployment"):
             act(spec.id)
     machine.provider.deployment = "tests"
-    assert set(machine.provider.observe_all()) == {spec.id}
+    assert [found.id for found in machine.provider.observe_all()] == [spec.id]
 
 
 def test_a_machine_without_control_groups_says_so(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:

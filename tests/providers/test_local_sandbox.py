@@ -107,7 +107,7 @@ def test_no_tcp_port_of_the_host_is_opened(machine: Machine) -> None:
     machine.run(machine.spec("jupyter"))
     if as_root():
         assert UID not in _listeners()
-    for spec in machine.provider.observe_all():
+    for spec in [found.id for found in machine.provider.observe_all()]:
         run = last_run(machine.place(spec))
         assert run and run.inner
         assert Path(f"/proc/{run.inner.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()

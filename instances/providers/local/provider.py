@@ -6,11 +6,12 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
 from instances.errors import ProviderError
-from instances.providers.base import Capacity, Endpoint, Observed, Provider, Report, Spec
+from instances.providers.base import Capacity, Endpoint, Found, Observed, Provider, Report, Spec
 from instances.states import Phase, Progress
 
 from . import limits, sandbox, sockets
@@ -31,6 +32,7 @@ class LocalProvider(Provider):
     """Settings: `folder` for homes and instances, `jupyter` for JupyterLab's venv, `deployment`."""
 
     kind = "local"
+    pace = timedelta(milliseconds=100)
 
     def __init__(self, name: str, settings: Mapping[str, str]) -> None:
         super().__init__(name, settings)
@@ -72,14 +74,15 @@ class LocalProvider(Provider):
     def observe(self, instance_id: str) -> Observed:
         return self._observe(Place(self.folder, instance_id))
 
-    def observe_all(self) -> dict[str, Observed]:
-        found = {}
+    def observe_all(self) -> list[Found]:
+        found = []
         for instance_id in listed(self.folder / "instances"):
             place = Place(self.folder, instance_id)
             place.trim_log()
             observed = self._observe(place)
             if observed.phase is not Phase.ABSENT:
-                found[instance_id] = observed
+                spec = place.spec()
+                found.append(Found(instance_id, observed, spec.labels if spec else {}))
         return found
 
     def stop(self, instance_id: str) -> None:
