@@ -32,12 +32,9 @@ def _some() -> int:
         if not cursor.fetchone()[0]:
             return 0
     quotas.lock()
-    now = timezone.now()
     line = queue.standing()
-    takers = [cloud for cloud in line.clouds.values() if not placement.closed(cloud, at=now)]
-    used = placement.in_use(takers)
-    rooms = {cloud.pk: placement.room(cloud.limits, used[cloud.pk]) for cloud in takers if cloud.limits}
-    assigned = queueing.assign(line.waiters, rooms)
+    clouds = line.clouds.values()
+    assigned = queueing.assign(line.waiters, placement.rooms(clouds, placement.in_use(clouds)))
     next_ones = [waiter.id for waiter in line.waiters if waiter.id in assigned][:BATCH]
     # Whoever is being stopped or deleted at this moment is passed over, and looked at again in the next round.
     rows = list(

@@ -104,6 +104,14 @@ def closed(cloud: Cloud, *, at: datetime | None = None) -> str:
     return ""
 
 
+def rooms(clouds: Iterable[Cloud], used: dict[int, InUse]) -> dict[int, dict[str, float]]:
+    """What is free in those of `clouds` that take somebody now, by id."""
+    now = timezone.now()
+    return {
+        cloud.pk: room(cloud.limits, used[cloud.pk]) for cloud in clouds if cloud.limits and not closed(cloud, at=now)
+    }
+
+
 def room(limits: Capacity, used: InUse) -> dict[str, float]:
     """What is free, as the line counts it."""
     free: dict[str, float] = {gpu(model): count - used.gpus[model] for model, count in limits.gpus.items()}

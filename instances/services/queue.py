@@ -1,7 +1,7 @@
 """The line for a place: joining it, one's turn in it, leaving it. `reconcile.queue` gives the places."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -29,7 +29,15 @@ class Line:
     """Everybody in line, the next one first, and the enabled clouds."""
 
     waiters: list[Waiter]
-    clouds: dict[int, Cloud] = field(default_factory=dict)
+    served: dict[int, datetime]
+    clouds: dict[int, Cloud]
+
+    def joined_by(self, person: int, flavour: Flavour, clouds: Iterable[Cloud]) -> tuple["Line", Waiter]:
+        """As it would be if `person` launched now, and the newcomer in it."""
+        kind = tuple(cloud.pk for cloud in clouds)
+        newcomer = _waiter(uuid4(), person, timezone.now(), flavour, kind)
+        waiters = queueing.in_turn([*self.waiters, newcomer], self.served)
+        return Line(waiters, self.served, self.clouds), newcomer
 
     def turn_of(self, waiter: Waiter) -> "Turn":
         rivals = [other for other in self.waiters if other.competes_with(waiter)]
@@ -90,8 +98,8 @@ def step_out(instance: Instance, *, actor: Actor | None, reason: str) -> None:
     )
 
 
-def standing(extra: Waiter | None = None) -> Line:
-    """The line as it stands, with `extra` as if it had joined. Six queries, however long it is."""
+def standing() -> Line:
+    """The line as it is. Six queries, however long it is."""
     rows = list(
         Instance.objects.filter(WAITING, desired=Desired.RUNNING)
         .order_by()
@@ -101,13 +109,8 @@ def standing(extra: Waiter | None = None) -> Line:
     clouds = {cloud.pk: cloud for cloud in Cloud.objects.filter(enabled=True)}
     possible = _Possible({row[3] for row in rows}, {row[4] for row in rows}, clouds)
     waiters = [possible.waiter(pk, who, since, *kind) for pk, who, since, *kind in rows if since]
-    waiters += [extra] if extra else []
-    return Line(queueing.in_turn(waiters, _served(waiters)), clouds)
-
-
-def newcomer(person: int, flavour: Flavour, clouds: Iterable[Cloud]) -> Waiter:
-    """Whoever would launch now."""
-    return _waiter(uuid4(), person, timezone.now(), flavour, tuple(cloud.pk for cloud in clouds))
+    served = _served(waiters)
+    return Line(queueing.in_turn(waiters, served), served, clouds)
 
 
 def turns(instances: Iterable[Instance]) -> dict[UUID, Turn]:
