@@ -16,7 +16,7 @@ import pytest
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instances.errors import ProviderError
@@ -91,6 +91,7 @@ def test_cloud_init_s_own_schema_takes_it(schema: Any, spec: Spec, site: Site) -
 names = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
 
 
+@settings(deadline=None, max_examples=40)
 @given(name=names, title=names)
 def test_no_name_breaks_out_of_its_place(name: str, title: str) -> None:
     config = told(replace(SPEC, name=title, owner=replace(SPEC.owner, name=name)))

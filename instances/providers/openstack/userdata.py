@@ -116,7 +116,7 @@ def cloud_config(spec: Spec, secrets: Secrets, site: Site, portal: str) -> dict[
 
 
 def merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, like cloud-init's `list(append)+dict(no_replace,recurse_dict)+str()`: lists are joined, what we set stays."""
+    """Both, like cloud-init's `list(append)+dict(no_replace,recurse_dict)+str()`: lists are joined, ours stays."""
     found = dict(ours)
     for name, value in theirs.items():
         mine = found.get(name)
