@@ -107,7 +107,7 @@ def _default_name(environment: Environment, experiments: list[Experiment]) -> st
 
 def _remember(user: User, environment: str, flavour: str, display: Display) -> None:
     """The next launch page starts from these choices."""
-    user = User.objects.select_for_update().get(pk=user.pk)
+    user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     user.preferences["launch"] = {"environment": environment, "flavour": flavour, "display": display}
     user.save(update_fields=["preferences"])
 
