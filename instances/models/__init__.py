@@ -1,6 +1,7 @@
 from .catalogue import Cloud, Environment, Flavour, FlavourOffer
 from .connection import Connection, Ticket
 from .instance import Instance, InstanceEvent
+from .mail import Mail
 from .quota import Quota
 from .stray import Stray
 
@@ -12,6 +13,7 @@ __all__ = [
     "FlavourOffer",
     "Instance",
     "InstanceEvent",
+    "Mail",
     "Quota",
     "Stray",
     "Ticket",

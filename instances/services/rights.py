@@ -51,7 +51,7 @@ def sweep() -> int:
 def _recheck(which: Q, *, because: str, some: bool = False) -> int:
     rows = Instance.objects.filter(which).exclude(state__in=AT_REST).order_by("pk")
     locked = rows.select_related("owner", "environment", "flavour", "cloud").select_for_update(
-        of=("self",), skip_locked=some
+        of=("self",), skip_locked=some, no_key=True
     )
     found = list(locked[:BATCH] if some else locked)
     return sum(_keep_within_rights(instance, because) for instance in found)
@@ -153,7 +153,7 @@ def _warn(now: datetime) -> None:
             Instance.objects.filter(Q(warned_of=None) | ~Q(warned_of=F("entitled_until")))
             .filter(entitled_until__gt=now, entitled_until__lte=now + WARNING)
             .exclude(state__in=AT_REST + ENDING)
-            .select_for_update(skip_locked=True)
+            .select_for_update(skip_locked=True, no_key=True)
             .order_by("pk")[:BATCH]
         )
         for instance in soon:

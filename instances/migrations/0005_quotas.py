@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('instances', '0003_lifecycle'),
+        ('instances', '0004_mail'),
         ('visa_auth', '0008_proposal_messages'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
