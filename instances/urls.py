@@ -11,6 +11,7 @@ urlpatterns = [
     path("all/", home.everything, name="all"),
     path("new/", new.new, name="new"),
     path("new/grants/", new.grants, name="grants"),
+    path("new/quota/", new.quota, name="quota"),
     path("new/experiments/", new.picks, name="picks"),
     path("experiments/", experiments.listing, name="experiments"),
     path("experiments/<int:experiment_id>/", experiments.experiment, name="experiment"),

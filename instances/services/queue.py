@@ -39,6 +39,11 @@ class Line:
         waiters = queueing.in_turn([*self.waiters, newcomer], self.served)
         return Line(waiters, self.served, self.clouds), newcomer
 
+    def turn_of_instance(self, pk: UUID) -> "Turn | None":
+        """None: it does not wait, or not any longer."""
+        own = next((waiter for waiter in self.waiters if waiter.id == pk), None)
+        return self.turn_of(own) if own else None
+
     def turn_of(self, waiter: Waiter) -> "Turn":
         rivals = [other for other in self.waiters if other.competes_with(waiter)]
         ahead = next((n for n, other in enumerate(rivals) if other.id == waiter.id), len(rivals))

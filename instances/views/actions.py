@@ -43,7 +43,12 @@ def start(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
 @require_POST
 @page
 def stop(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
-    return _told(request, lambda: stopping.stop(instance_id, acting_user=user_of(request)), "{} is stopping.")
+    return _told(
+        request,
+        lambda: stopping.stop(instance_id, acting_user=user_of(request)),
+        "{} is stopping.",
+        at_once="{} is stopped.",
+    )
 
 
 @require_POST
@@ -64,6 +69,7 @@ def delete(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
         request,
         lambda: deleting.delete(instance_id, acting_user=user_of(request)),
         "{} is being deleted. Your home and your data stay.",
+        at_once="{} is deleted. Your home and your data stay.",
         after_page=reverse("instances:home"),
     )
 
@@ -108,9 +114,18 @@ def connections(request: HttpRequest, instance_id: UUID) -> JsonResponse:
 
 
 def _told(
-    request: HttpRequest, act: Callable[[], Instance], done: str, then: str = "", *, after_page: str = ""
+    request: HttpRequest,
+    act: Callable[[], Instance],
+    done: str,
+    then: str = "",
+    *,
+    at_once: str = "",
+    after_page: str = "",
 ) -> HttpResponseBase:
-    """Do it; a script gets 204 or the error's sentence, a plain form is led to the next page."""
+    """Do it; a script gets 204 or the error's sentence, a plain form is led to the next page.
+
+    `at_once`: said instead of `done` where nothing is left for a worker to do, as of what waited in line.
+    """
     htmx = bool(getattr(request, "htmx", False))
     try:
         instance = act()
@@ -119,7 +134,7 @@ def _told(
             return _toast(str(error), "danger", status=_status(error))
         messages.error(request, str(error))
         return redirect(_back(request))
-    sentence = done.format(instance.name)
+    sentence = (at_once if at_once and instance.display_state.settled else done).format(instance.name)
     if then:
         target = reverse(then, args=[instance.pk])
         return HttpResponse(status=204, headers={"HX-Redirect": target}) if htmx else redirect(target)

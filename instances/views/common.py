@@ -1,9 +1,10 @@
 """What every page does: ask who it is, and turn refusals into pages that say why."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, cast
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -17,7 +18,8 @@ from auth.models import User
 from instances.errors import Denied, NotFound
 from instances.models import Instance
 from instances.policy import Action, may
-from instances.services import rights
+from instances.services import queue, rights
+from instances.services.queue import Turn
 from instances.services.visibility import experiments_shown, facts
 from instances.states import State
 
@@ -56,7 +58,8 @@ def allowed(actor: Actor, instance: Instance) -> dict[str, bool]:
     fits = {
         "control": (Action.CONTROL, instance.is_open),
         "start": (Action.START, state in {State.STOPPED, State.FAILED}),
-        "stop": (Action.STOP, state in {State.QUEUED, State.STARTING, State.READY, State.RESTARTING, State.UNKNOWN}),
+        "stop": (Action.STOP, state in _STOPPABLE and not instance.waiting_since),
+        "leave": (Action.STOP if instance.cloud_id else Action.DELETE, bool(instance.waiting_since)),
         "restart": (Action.START, state is State.READY),
         "delete": (Action.DELETE, state not in {State.DELETING, State.DELETED}),
         "describe": (Action.RENAME, state is not State.DELETED),
@@ -64,6 +67,9 @@ def allowed(actor: Actor, instance: Instance) -> dict[str, bool]:
         "inspect": (Action.INSPECT, True),
     }
     return {name: sensible and bool(may(actor, action, subject)) for name, (action, sensible) in fits.items()}
+
+
+_STOPPABLE = {State.QUEUED, State.STARTING, State.READY, State.RESTARTING, State.UNKNOWN}
 
 
 def ending(instance: Instance, *, within: timedelta = rights.WARNING) -> dict[str, Any] | None:
@@ -75,14 +81,20 @@ def ending(instance: Instance, *, within: timedelta = rights.WARNING) -> dict[st
     return {"at": end, "proposals": rights.proposals_ending(instance), "restarts": stays}
 
 
-def context_of(actor: Actor, instance: Instance) -> dict[str, Any]:
-    """What the parts of an instance's page need. `at`: its address, below which its actions lie."""
+def context_of(actor: Actor, instance: Instance, *, turns: Mapping[UUID, Turn] | None = None) -> dict[str, Any]:
+    """What the parts of an instance's page need. `at`: its address, below which its actions lie.
+
+    Whoever shows many asks once for the `turns` of those that wait in line.
+    """
     may_do = allowed(actor, instance)
+    if turns is None:
+        turns = queue.turns([instance])
     return {
         "instance": instance,
         "may": may_do,
         "ending": ending(instance) if may_do["inspect"] else None,
         "mine": instance.owner_id in actor.accounts,
         "chips": experiments_shown(actor, instance),
+        "turn": turns.get(instance.pk),
         "at": reverse("instances:instance", args=[instance.pk]),
     }

@@ -17,8 +17,8 @@ from instances.services.experiments import Share, entitlements_of, find_experime
 from instances.services.visibility import visible_to
 from instances.states import State
 
-from .common import context_of, page, user_of
-from .home import kept, with_relations
+from .common import page, user_of
+from .home import in_context, kept, with_relations
 
 ROWS = 25
 
@@ -62,7 +62,7 @@ def experiment(request: HttpRequest, experiment_id: int) -> HttpResponse:
         "reasons": by_reason(entitled),
         "team": found.participations.select_related("user").order_by("part", "user__name") if on_team else [],
         "is_open": found.facts.is_open(timezone.now().date()),
-        "cards": [context_of(actor, instance) for instance in seen[:24]],
+        "cards": in_context(actor, seen[:24]),
         "section": "experiments",
     }
     if review:

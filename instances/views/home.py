@@ -1,5 +1,6 @@
 """Home: the cards of one's own instances, and the list of all instances for staff."""
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -14,6 +15,7 @@ from auth.access import Actor, Role
 from instances.models import Environment, Instance
 from instances.policy import OVERSEERS, Action
 from instances.services import options
+from instances.services.queue import turns as turns_of
 from instances.services.visibility import EXPERIMENTS, find, visible_to
 from instances.states import State
 
@@ -31,7 +33,7 @@ def home(request: HttpRequest) -> HttpResponse:
     found = Paginator(mine, CARDS).get_page(request.GET.get("page"))
     context: dict[str, Any] = {
         "found": found,
-        "cards": [context_of(actor, instance) for instance in found],
+        "cards": in_context(actor, found.object_list),
         "oversees": oversees(actor),
         "section": "home",
     }
@@ -63,7 +65,7 @@ def everything(request: HttpRequest) -> HttpResponse:
     found: Page[Instance] = Paginator(rows, ROWS).get_page(request.GET.get("page"))
     context = {
         "found": found,
-        "rows": [context_of(actor, instance) for instance in found],
+        "rows": in_context(actor, found.object_list),
         "states": [state for state in State if state is not State.DELETED],
         "environments": Environment.objects.all(),
         "query": filters_of(request),
@@ -82,6 +84,13 @@ def thumbnail(request: HttpRequest, instance_id: UUID) -> HttpResponse:
     picture = bytes(instance.thumbnail)
     kind = "image/png" if picture.startswith(b"\x89PNG") else "image/jpeg"
     return HttpResponse(picture, content_type=kind, headers={"Cache-Control": "private, max-age=3600"})
+
+
+def in_context(actor: Actor, instances: Iterable[Instance]) -> list[dict[str, Any]]:
+    """Each with what its card or row needs."""
+    several = list(instances)
+    turns = turns_of(several)
+    return [context_of(actor, instance, turns=turns) for instance in several]
 
 
 def oversees(actor: Actor) -> bool:

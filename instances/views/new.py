@@ -77,6 +77,14 @@ def grants(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @page
+def quota(request: HttpRequest) -> HttpResponse:
+    """What remains, for the chosen experiments."""
+    bounds = offering.bounds_for(_numbers(request.GET), acting_user=user_of(request))
+    return render(request, "instances/_quota.html", {"bounds": bounds})
+
+
+@require_safe
+@page
 def picks(request: HttpRequest) -> HttpResponse:
     """The list of experiments that fit a search, below those that are chosen already."""
     chosen = _numbers(request.GET)
@@ -104,6 +112,7 @@ def _form(
         "errors": errors or {},
         **_listed(options.experiments, options.more),
         "groups": grouped(options),
+        "bounds": offering.bounds_for(choices.experiments, acting_user=user),
         "chosen": _chosen(options.experiments, choices.experiments),
         "sizes": [(f"{width}x{height}", f"{width} × {height}") for width, height in options.resolutions],
         "section": "new",
@@ -151,7 +160,8 @@ def first_choices(options: LaunchOptions, wanted: Wanted) -> Choices:
     remembered = options.remembered
     display = DEFAULT | remembered.get("display", {})
     environments = [choice.environment.slug for choice in options.environments if choice.available]
-    available = [choice.flavour.slug for choice in options.flavours if choice.available]
+    free_first = sorted(options.flavours, key=lambda choice: choice.position is not None)
+    available = [choice.flavour.slug for choice in free_first if choice.available]
     sizes = [f"{size['width']}x{size['height']}" for size in display["screens"]] or ["1920x1080"]
     experiments = [
         choice.id

@@ -59,6 +59,9 @@ function summary() {
   form.querySelector("[data-screen='1']").hidden = fit || !dual;
   say("environment", environment?.dataset.label);
   say("flavour", flavour && `${flavour.dataset.label} (${flavour.dataset.hint})`);
+  const wait = flavour?.dataset.wait;
+  form.querySelector("[data-summary-wait]").hidden = !wait;
+  say("wait", wait);
   const sizes = [form.screen0, form.screen1].slice(0, dual ? 2 : 1).map((field) => field.value.replace("x", " × "));
   say("display", layout && `${layout.dataset.label}, ${fit ? "fits your windows" : sizes.join(" and ")}`);
 }
@@ -68,6 +71,7 @@ form.addEventListener("change", ({ target }) => {
   if (target.name === "experiments") {
     chips();
     refresh(document.getElementById("grants"));
+    refresh(document.getElementById("quota"));
   }
 });
 const searching = document.getElementById("experiment-search");
