@@ -3,7 +3,7 @@
 from django.urls import path
 
 from instances.views import actions, desktop, detail, experiments, home, new, progress, why
-from instances.views.administration import catalogues, overview, people, roles, trail
+from instances.views.administration import catalogues, overview, people, quotas, roles, trail
 
 app_name = "instances"
 urlpatterns = [
@@ -11,7 +11,7 @@ urlpatterns = [
     path("all/", home.everything, name="all"),
     path("new/", new.new, name="new"),
     path("new/grants/", new.grants, name="grants"),
-    path("new/quota/", new.quota, name="quota"),
+    path("new/hardware/", new.hardware, name="hardware"),
     path("new/experiments/", new.picks, name="picks"),
     path("experiments/", experiments.listing, name="experiments"),
     path("experiments/<int:experiment_id>/", experiments.experiment, name="experiment"),
@@ -37,6 +37,10 @@ urlpatterns = [
     path("administration/roles/", roles.roles, name="administration_roles"),
     path("administration/roles/grant/", roles.grant, name="administration_grant"),
     path("administration/roles/<int:grant_id>/end/", roles.end, name="administration_end"),
+    path("administration/quotas/", quotas.quotas, name="administration_quotas"),
+    path("administration/quotas/set/", quotas.set_one, name="administration_quota_set"),
+    path("administration/quotas/<int:quota_id>/change/", quotas.set_one, name="administration_quota_change"),
+    path("administration/quotas/<int:quota_id>/remove/", quotas.remove, name="administration_quota_remove"),
     path("administration/audit/", trail.audit, name="administration_audit"),
     path("administration/audit/download/", trail.download, name="administration_download"),
     path("administration/audit/chain/", trail.chain, name="administration_chain"),

@@ -48,9 +48,9 @@ class FlavourView(APIView):
 
     @extend_schema(responses=shapes.FlavourSerializer(many=True), operation_id="v1_flavours_list")
     def get(self, request: Request) -> Response:
-        return Response(
-            [shapes.FlavourSerializer(choice).data for choice in flavour_choices(acting_user=asker(request))]
-        )
+        bounds = bounds_for([], acting_user=asker(request))
+        choices = flavour_choices(bounds, acting_user=asker(request))
+        return Response([shapes.FlavourSerializer(choice).data for choice in choices])
 
 
 class QuotaView(APIView):

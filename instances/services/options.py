@@ -82,7 +82,6 @@ class LaunchOptions:
     more: bool
     """There are further experiments, which a search finds."""
     environments: list[EnvironmentChoice]
-    flavours: list[FlavourChoice]
     keyboards: list[tuple[str, str]]
     resolutions: list[tuple[int, int]]
     remembered: dict[str, Any]
@@ -91,7 +90,7 @@ class LaunchOptions:
 
 
 def launch_options(*, acting_user: User, wanted: Wanted = NOTHING) -> LaunchOptions:
-    """Experiments running now first, then the newest; flavours with the reason where they cannot be had."""
+    """Experiments running now first, then the newest. `flavour_choices` depend on those that are chosen."""
     actor = acting_user.as_actor()
     experiments, more = experiment_choices(actor, wanted=wanted)
     clouds = list(Cloud.objects.filter(enabled=True))
@@ -100,7 +99,6 @@ def launch_options(*, acting_user: User, wanted: Wanted = NOTHING) -> LaunchOpti
         experiments=experiments,
         more=more,
         environments=environment_choices(clouds),
-        flavours=flavour_choices(acting_user=acting_user),
         keyboards=KEYBOARDS,
         resolutions=RESOLUTIONS,
         remembered=acting_user.preferences.get("launch", {}),
@@ -158,9 +156,8 @@ def bounds_for(experiments: Iterable[int], *, acting_user: User) -> list[Bound]:
     return quotas.bounds_of(actor, known_to(actor).filter(pk__in=list(experiments)[:MOST]))
 
 
-def flavour_choices(*, acting_user: User) -> list[FlavourChoice]:
+def flavour_choices(bounds: list[Bound], *, acting_user: User) -> list[FlavourChoice]:
     """All of them: with the reason where one cannot be had, with one's position in line where it is full now."""
-    bounds = quotas.bounds_of(acting_user.as_actor())
     flavours = list(Flavour.objects.filter(visible=True))
     clouds = placement.clouds_of(flavours)
     used = placement.in_use(Cloud.objects.filter(enabled=True))

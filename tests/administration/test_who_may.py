@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from auth.access import Role
 from auth.models import AuditEvent, RoleGrant, User
+from instances.models import Quota
+from instances.quotas import Scope
 from instances.urls import urlpatterns
 from tests.facility import Facility
 
@@ -16,23 +18,31 @@ from .conftest import As
 pytestmark = pytest.mark.django_db
 STAFF = {"ivy": "administrator", "aud": "auditor", "eve": "IT support"}
 OTHERS = ["ada", "bob", "sci"]
-CHANGING = {"grant", "end", "block", "unblock"}
+CHANGING = {"grant", "end", "block", "unblock", "quota_set", "quota_change", "quota_remove"}
+CHANGES = ("/grant/", "/end/", "/block/", "/unblock/", "/set/", "/change/", "/remove/")
 PATTERNS = [p.name for p in urlpatterns if p.name and p.name.startswith("administration")]
+
+
+@pytest.fixture(autouse=True)
+def quota(facility: Facility) -> Quota:
+    return Quota.objects.create(scope=Scope.PERSON, instances=3, because="test")
 
 
 def addresses(facility: Facility) -> dict[str, str]:
     """One address for each page; a page that is added is among them, or fails here."""
     grant = RoleGrant.objects.get(role=Role.INSTRUMENT_SCIENTIST)
+    quota = Quota.objects.get()
     found = {}
     for name in PATTERNS:
         arguments = {"person": [facility.bob.pk], "block": [facility.bob.pk], "unblock": [facility.bob.pk]}
+        arguments |= {"end": [grant.pk], "quota_change": [quota.pk], "quota_remove": [quota.pk]}
         page = name.partition("_")[2]
-        found[page] = reverse(f"instances:{name}", args=arguments.get(page, [grant.pk] if page == "end" else []))
+        found[page] = reverse(f"instances:{name}", args=arguments.get(page, []))
     return found
 
 
 def everything() -> list[list[tuple[object, ...]]]:
-    kept: list[type[models.Model]] = [User, RoleGrant]
+    kept: list[type[models.Model]] = [User, RoleGrant, Quota]
     return [list(model.objects.order_by("pk").values_list()) for model in kept]
 
 
@@ -72,7 +82,9 @@ def test_staff_see_every_page(persona: str, facility: Facility, signed_in: As) -
         if persona != "ivy":
             offered = text.lower().count("<form") - text.count('method="get"') - text.count("/sign-out/")
             assert offered == 0, f"{address} offers a form"
-            assert not any(word in text for word in ("/grant/", "/end/", "/block/", "/unblock/")), address
+            assert not any(
+                word in text for word in ("/grant/", "/end/", "/block/", "/unblock/", "/set/", "/change/", "/remove/")
+            ), address
     assert "Administration" in client.get("/").content.decode()
 
 

@@ -56,9 +56,21 @@ def test_what_remains_is_shown_before_choosing(busy: Facility, browse: Browse) -
     expect(page.get_by_role("region", name="The quota of HC-1")).to_contain_text("2 of 3")
     expect(page.get_by_label("Large")).to_be_disabled()
     expect(page.get_by_text("Your quota leaves 24 cores.")).to_be_visible()
+    page.get_by_label("A40").check()
     page.get_by_role("checkbox", name="HC-1").uncheck()
     expect(page.get_by_role("region", name="The quota of HC-1")).to_be_hidden()
     expect(quota).to_be_visible()
+    expect(page.get_by_label("A40")).to_be_checked()
+
+
+def test_hardware_that_a_chosen_experiment_s_quota_rules_out_is_greyed_at_once(busy: Facility, browse: Browse) -> None:
+    Quota.objects.filter(scope=Scope.PROPOSAL).update(gpus={"A40": 1})
+    page = browse(busy.ada)
+    page.goto("/new/")
+    expect(page.get_by_label("A40")).to_be_disabled()
+    expect(page.get_by_text("The quota of HC-1 leaves no A40 GPU.")).to_be_visible()
+    page.get_by_role("checkbox", name="HC-1").uncheck()
+    expect(page.get_by_label("A40")).to_be_enabled()
 
 
 def test_what_is_full_can_be_chosen_and_says_how_long_the_line_is(busy: Facility, browse: Browse) -> None:
@@ -67,7 +79,9 @@ def test_what_is_full_can_be_chosen_and_says_how_long_the_line_is(busy: Facility
     page.goto("/new/")
     page.get_by_role("radio", name="A40").check()
     expect(page.get_by_text("Full now: you would be 2nd in line.")).to_be_visible()
-    expect(page.locator("#why-gpu\\.a40")).to_contain_text("No A40 is free now on this machine. The next ends its lifetime")
+    expect(page.locator("#why-gpu\\.a40")).to_contain_text(
+        "No A40 is free now on this machine. The next ends its lifetime"
+    )
     expect(page.locator(".summary-wait")).to_contain_text("It waits in line, 2nd")
     page.get_by_role("button", name="Launch").click()
     expect(page.locator("[aria-current=step]")).to_contain_text("2nd in line for an A40, 2 waiting")
@@ -132,7 +146,7 @@ def test_a_refusal_stands_beside_the_hardware_and_loses_nothing(busy: Facility, 
 
 
 def test_quotas_of_other_people_s_proposals_are_not_told(busy: Facility, signed_in: As) -> None:
-    page = signed_in(busy.ada).get(f"/new/quota/?experiments={busy.other.pk}").content.decode()
+    page = signed_in(busy.ada).get(f"/new/hardware/?experiments={busy.other.pk}").content.decode()
     assert "Your quota" in page and "HC-2" not in page
 
 

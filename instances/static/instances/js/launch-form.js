@@ -3,6 +3,7 @@ import { refresh } from "./refresh.js";
 
 const form = document.getElementById("launch");
 const list = document.getElementById("experiments");
+const hardware = document.getElementById("hardware");
 const chosen = document.getElementById("chosen");
 const checked = (name) => form.querySelector(`[name=${name}]:checked`);
 const say = (what, text) => { form.querySelector(`[data-summary=${what}]`).textContent = text || "–"; };
@@ -71,7 +72,7 @@ form.addEventListener("change", ({ target }) => {
   if (target.name === "experiments") {
     chips();
     refresh(document.getElementById("grants"));
-    refresh(document.getElementById("quota"));
+    refresh(hardware);
   }
 });
 const searching = document.getElementById("experiment-search");
@@ -79,4 +80,5 @@ searching?.addEventListener("input", () => search(searching.value.toLowerCase().
 searching?.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
 // Where there are more than the page lists, the server looks through all of them a moment later.
 list?.addEventListener("htmx:afterSwap", chips);
+hardware.addEventListener("htmx:afterSwap", summary);
 addEventListener("pageshow", () => { chips(); summary(); });
