@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ class ScriptedCloud(Provider):
     """Keeps instances in a dict; `before` and `after` may raise around each effect."""
 
     kind = "scripted"
+    pace = timedelta(milliseconds=10)
 
     def __init__(self) -> None:
         super().__init__("local", {})
