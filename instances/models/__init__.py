@@ -1,6 +1,7 @@
 from .catalogue import Cloud, Environment, Flavour, FlavourOffer
 from .connection import Connection, Ticket
 from .instance import Instance, InstanceEvent
+from .mail import Mail
 from .stray import Stray
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "FlavourOffer",
     "Instance",
     "InstanceEvent",
+    "Mail",
     "Stray",
     "Ticket",
 ]
