@@ -45,6 +45,7 @@ DATA_ROOT = Path(env.str("VISA_DATA_ROOT", default=str(DATA / "facility"))).reso
 LOST_ACCESS = env.str("VISA_LOST_ACCESS", default="restart")  # an instance whose data may not be seen any more
 if LOST_ACCESS not in ("restart", "stop"):
     raise ValueError("VISA_LOST_ACCESS is restart or stop")
+METRICS_TOKEN = env.str("VISA_METRICS_TOKEN", default="")  # who bears it may read /metrics of web
 ORPHANS = env.str("VISA_ORPHANS", default="report")  # what no row knows in a cloud, in this deployment's name
 if ORPHANS not in ("report", "adopt", "delete"):
     raise ValueError("VISA_ORPHANS is report, adopt or delete")

@@ -48,7 +48,14 @@ def reconcile(instance_id: UUID) -> None:
             )
             if instance is None:
                 return
-            pause = _step(instance)
+            try:
+                pause = _step(instance)
+            except Exception:
+                # Nothing of it is written: it is looked at again, ever more patiently, and holds up nobody else.
+                log.exception("instance %s", instance.pk)
+                failures = instance.failures + 1
+                Instance.objects.filter(pk=instance.pk, lease=lease).update(failures=failures)
+                pause = _pause(instance, max(backoff(failures), PATIENT_FOR * 2))
             if pause is None:
                 return
             time.sleep(pause.total_seconds())

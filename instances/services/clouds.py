@@ -18,6 +18,8 @@ from instances.policy import may_administer
 from instances.providers.base import Provider
 from instances.states import Desired, Phase
 
+from .mail import Kind, notify_administrators
+
 KINDS = {"local": "instances.providers.local.provider.LocalProvider"}
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,11 @@ def doubted(cloud: Cloud, doubt: str) -> None:
             return
         if rows.filter(doubt="").update(doubt=doubt, doubt_since=now):
             log.error("cloud %s: %s Nothing is done to it until that is clear.", cloud.name, doubt)
+            text = f"{doubt}\nNothing is deleted, made or given up there until it lists them again, or until an"
+            text += " administrator says on the page of the clouds that they are gone."
+            notify_administrators(
+                Kind.ALERT, key=f"doubt:{cloud.pk}:{now.isoformat()}", title=f"{cloud} is not believed", text=text
+            )
             audit.record("cloud.doubted", target_of(cloud), actor=None, because=doubt)
 
 
