@@ -113,6 +113,8 @@ class Endpoint:
     host: str = ""
     port: int = 0
     secret: str = field(default="", repr=False)
+    certificate: str = ""
+    """SHA-256 of the one certificate (DER, hex) that may answer there, over TLS; empty: it is reached without."""
 
 
 @dataclass(frozen=True, slots=True)
