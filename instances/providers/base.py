@@ -137,6 +137,9 @@ class Provider(abc.ABC):
     pace: ClassVar[timedelta] = timedelta(seconds=5)
     """How often one instance that is on its way may be asked about; the list of all tells sooner where it is seldom."""
 
+    phones_home: ClassVar[bool] = False
+    """Whether its machines report their first boot to the portal, and their activity later."""
+
     def __init__(self, name: str, settings: Mapping[str, str]) -> None:
         self.name = name
         self.settings = settings
