@@ -3,6 +3,7 @@ from .connection import Connection, Ticket
 from .guest import Boot, Guest
 from .instance import Instance, InstanceEvent
 from .mail import Mail
+from .quota import Quota
 from .stray import Stray
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Instance",
     "InstanceEvent",
     "Mail",
+    "Quota",
     "Stray",
     "Ticket",
 ]
