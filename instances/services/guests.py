@@ -46,10 +46,13 @@ def report_boot(token: str, *, trouble: Sequence[str], certificate: str) -> str:
     credential = secrets.token_urlsafe(32)
     now = timezone.now()
     with transaction.atomic():
+        # no look at the instance in the same breath: PostgreSQL would not judge a subquery anew after waiting
         awaited = Boot.objects.filter(digest=digest_of(token), reported=None, expires__gt=now)
-        if not awaited.exclude(instance__state__in=GONE).update(reported=now):
+        if not awaited.update(reported=now):
             raise TicketRefused("This token opens nothing.")
         boot = Boot.objects.select_related("instance").get(digest=digest_of(token))
+        if boot.instance.state in GONE:
+            raise TicketRefused("This token opens nothing.")
         found = [*trouble, *_impostor(boot, certificate)]
         Boot.objects.filter(pk=boot.pk).update(trouble=found)
         for sentence in found:
@@ -83,7 +86,6 @@ def usage(*, at: datetime | None = None) -> dict[str, Usage]:
 
 
 def _impostor(boot: Boot, certificate: str) -> list[str]:
+    """A sentence for a machine that does not show the certificate that it was given."""
     ours = derived(settings.INSTANCE_KEY, boot.instance.key, boot.generation).fingerprint
-    return (
-        [] if certificate == ours else ["Its machine has another certificate than it was given: it cannot be opened."]
-    )
+    return [] if certificate == ours else ["Its machine has another certificate than its own: it cannot be opened."]
