@@ -15,6 +15,7 @@ from instances.reconcile import leases, sweep, watch, worker
 from instances.reconcile.plan import MISSING_FOR, PATIENCE
 from instances.services.delete import delete
 from instances.services.launch import launch
+from instances.services.start import start
 from instances.services.stop import stop
 from instances.states import Desired, Phase, State
 from tests import facility as facilities
@@ -36,6 +37,13 @@ def asked(facility: Facility) -> Instance:
     )
 
 
+def stop_it(cloud: ScriptedCloud, row: Instance) -> Instance:
+    stop(row.pk, acting_user=row.owner)
+    worker.reconcile(row.pk)
+    cloud.rows.pop(row.key)
+    return row
+
+
 def state(row: Instance) -> tuple[str, str]:
     row.refresh_from_db()
     return row.state, row.desired
@@ -51,6 +59,17 @@ def test_a_launch_becomes_ready_and_every_step_is_told(cloud: ScriptedCloud, ask
         ("instance.starting", "system"),
         ("instance.ready", "system"),
     ]
+
+
+def test_a_report_is_expected_of_machines_that_phone_home_and_of_no_others(
+    cloud: ScriptedCloud, asked: Instance, facility: Facility
+) -> None:
+    worker.reconcile(asked.pk)
+    assert not asked.boots.exists()
+    cloud.phones_home = True  # type: ignore[misc]
+    start(stop_it(cloud, asked).pk, acting_user=facility.ada)
+    worker.reconcile(asked.pk)
+    assert [boot.generation for boot in asked.boots.all()] == [2]
 
 
 def test_the_spec_carries_exactly_the_granted_folders_and_groups(cloud: ScriptedCloud, asked: Instance) -> None:
