@@ -16,6 +16,7 @@ from . import grants as data
 from . import placement, transitions
 from .display import Display, validated
 from .experiments import entitlements_of, takes_part
+from .mail import Kind, notify
 from .wake import wake
 
 NAME_LENGTH, NOTES_LENGTH = 100, 2000
@@ -115,6 +116,7 @@ def _remember(user: User, environment: str, flavour: str, display: Display) -> N
 def _recorded(instance: Instance, actor: Actor, because: str) -> None:
     transitions.progress(instance, Progress.QUEUED, "Waiting for a worker")
     wake(instance.pk)
+    notify(instance.owner, Kind.CREATED, key=f"created:{instance.pk}", instance=instance, until=instance.expires)
     audit.record(
         "instance.launch",
         f"instance:{instance.pk}",
