@@ -25,7 +25,7 @@ def make_digests(now: datetime | None = None) -> int:
 def _make(person: User, key: str, hour: datetime) -> bool:
     with transaction.atomic():
         parts = Mail.objects.filter(to=person, fate=Fate.COLLECTED, digest=None, created__lt=hour)
-        found = list(parts.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        found = list(parts.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
         if not found:
             return False  # another worker is at it
         digest = row_of(person, Kind.DIGEST, key=key, fate=Fate.WAITING)

@@ -64,7 +64,9 @@ def sweep() -> int:
     now = timezone.now()
     with transaction.atomic():
         lost = Mail.objects.filter(Q(claim=None) | Q(claim_until__lt=now), fate=Fate.WAITING, due__lte=now)
-        found = list(lost.select_for_update(skip_locked=True).order_by("due").values_list("pk", flat=True)[:BATCH])
+        found = list(
+            lost.select_for_update(skip_locked=True, no_key=True).order_by("due").values_list("pk", flat=True)[:BATCH]
+        )
         Mail.objects.filter(pk__in=found).update(due=now + LOST_AFTER)
         for mail_id in found:
             hand_over(mail_id)

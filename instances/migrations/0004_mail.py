@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('sent', models.DateTimeField(blank=True, null=True)),
                 ('digest', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='parts', to='instances.mail')),
                 ('instance', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='mails', to='instances.instance')),
-                ('to', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='mails', to=settings.AUTH_USER_MODEL)),
+                ('to', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='mails', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'ordering': ['-created', 'id'],

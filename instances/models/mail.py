@@ -55,8 +55,7 @@ class Mail(models.Model):
     """One mail to one person. Its id makes its Message-ID, so that whatever is sent twice is known to be the same."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    # Unchecked by the database: its check would lock the person, after instances are locked. People are never deleted.
-    to = models.ForeignKey(User, models.PROTECT, related_name="mails", db_constraint=False)
+    to = models.ForeignKey(User, models.PROTECT, related_name="mails")
     key = models.CharField(max_length=200, help_text="What it is about: a person gets one mail for each, ever.")
     kind = models.CharField(max_length=32, choices=[(kind.value, kind.label) for kind in Kind])
     instance = models.ForeignKey(Instance, models.SET_NULL, null=True, blank=True, related_name="mails")

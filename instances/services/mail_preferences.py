@@ -103,7 +103,7 @@ def choose(*, acting_user: User, wanted: Mapping[str, str]) -> bool:
     if wrong := {kind.value: _problem(kind) for kind, timing in asked.items() if timing not in CHOICES[kind].offered}:
         raise Invalid(wrong)
     with transaction.atomic():
-        person = User.objects.select_for_update().get(pk=acting_user.person.pk)
+        person = User.objects.select_for_update(no_key=True).get(pk=acting_user.person.pk)
         changed = {kind.value: timing for kind, timing in asked.items() if timing != chosen(kind, person)}
         if changed:
             person.preferences[KEPT] = person.preferences.get(KEPT, {}) | changed

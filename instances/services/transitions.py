@@ -12,6 +12,10 @@ from instances.models import Instance, InstanceEvent
 from instances.states import TRANSITIONS, Desired, Progress, State
 
 from .mail import Kind, notify
+from .wake import wake_line
+
+FREEING = (State.STOPPED, State.FAILED, State.DELETED)
+"""There may be room now for somebody in line."""
 
 
 def advance(
@@ -41,6 +45,8 @@ def advance(
         )
         tell(instance)
         tell_owner(instance, wished, actor=actor, reason=reason)
+        if to in FREEING:
+            transaction.on_commit(wake_line)
         audit.record(
             action or f"instance.{to.value}",
             f"instance:{instance.pk}",

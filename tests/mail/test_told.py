@@ -5,7 +5,6 @@ from django.db import transaction
 
 from auth.models import Participation, User
 from instances.models import Instance, Mail
-from instances.models.mail import Fate
 from instances.services.delete import delete
 from instances.services.launch import launch
 from instances.services.rights import recheck
@@ -97,9 +96,3 @@ def test_a_transition_that_is_rolled_back_is_not_told(facility: Facility, row: I
         stop(row.pk, acting_user=facility.ivy)
         raise ZeroDivisionError
     assert not told()
-
-
-def test_telling_never_waits_for_somebody_who_changes_the_owner(facility: Facility, row: Instance) -> None:
-    assert Mail._meta.get_field("to").db_constraint is False
-    stop(row.pk, acting_user=facility.ivy)
-    assert Mail.objects.get().fate == Fate.WAITING

@@ -18,6 +18,7 @@ from auth.catalogues.schedule import tick as read_catalogues
 from auth.catalogues.useroffice.threads import Consumers
 from instances.mail.digest import make_digests
 from instances.mail.send import sweep as hand_over_lost_mail
+from instances.reconcile.queue import place
 from instances.reconcile.sweep import forget_old_tickets, sweep
 from instances.reconcile.watch import watch
 from instances.services import rights
@@ -45,6 +46,7 @@ async def run(concurrency: int) -> None:
     loops = [
         asyncio.create_task(every(2.0, watch)),
         asyncio.create_task(every(1.0, sweep)),
+        asyncio.create_task(every(1.0, place)),
         asyncio.create_task(every(1.0, rights.sweep)),
         asyncio.create_task(every(1.0, end_expired)),
         asyncio.create_task(every(600.0, forget_old_tickets)),
