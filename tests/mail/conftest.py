@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from auth.models import User
 from tests import facility as facilities
@@ -17,6 +18,7 @@ __all__ = ["static_files"]  # a fixture of the pages' tests
 
 @pytest.fixture
 def facility(db: None) -> Facility:
+    clear_jobs()
     return with_addresses(facilities.build())
 
 
@@ -33,6 +35,12 @@ def mailbox(settings: Any) -> Iterator[Mailbox]:
     made = Mailbox()
     with running(made) as settings.EMAIL_PORT:
         yield made
+
+
+def clear_jobs() -> None:
+    """Also of earlier tests that committed: their tables are not Django's to empty."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM procrastinate_jobs")
 
 
 def with_addresses(facility: Facility) -> Facility:

@@ -18,9 +18,10 @@ from instances.models.mail import Fate, Kind
 from instances.services.mail import notify
 from tests.facility import Facility
 
+from .conftest import clear_jobs
 from .server import Mailbox
 from .test_notify import jobs
-from .test_send import clear_jobs, fresh
+from .test_send import fresh
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -32,7 +32,8 @@ def collected(facility: Facility) -> Facility:
     notify(facility.ada, Kind.STOPPED, key="2", instance=row, reason="It was idle")
     notify(facility.bob, Kind.STOPPED, key="3", instance=row)
     notify(facility.ada, Kind.STOPPED, key="4", instance=row)
-    Mail.objects.update(created=MORNING - timedelta(hours=8))
+    for key in "123":
+        Mail.objects.filter(key=key).update(created=MORNING - timedelta(hours=9 - int(key)))
     Mail.objects.filter(key="4").update(created=MORNING - timedelta(seconds=4))
     assert set(Mail.objects.values_list("fate", flat=True)) == {Fate.COLLECTED} and not jobs()
     return facility

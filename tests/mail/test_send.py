@@ -16,6 +16,7 @@ from instances.models.mail import Fate, Kind
 from instances.services.mail import PATIENCE, notify
 from tests.facility import Facility, instance
 
+from .conftest import clear_jobs
 from .server import Mailbox, free_port, running
 from .test_notify import jobs
 
@@ -246,8 +247,3 @@ def test_a_mail_whose_job_was_lost_gets_another_one_and_one_only(row: Instance) 
     assert sweep() == 1 and len(jobs()) == 1
     Mail.objects.update(due=timezone.now(), claim=mail.pk, claim_until=timezone.now() + CLAIM)
     assert sweep() == 0
-
-
-def clear_jobs() -> None:
-    with connections["default"].cursor() as cursor:
-        cursor.execute("DELETE FROM procrastinate_jobs")
