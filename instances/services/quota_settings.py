@@ -75,11 +75,9 @@ def detail_of(limits: Limits) -> dict[str, float]:
 
 def _problems(limits: Limits) -> dict[str, str]:
     problems = {
-        {"memory_mb": "memory_gb"}.get(
-            resource, resource
-        ): f"Give a number from 0 to {MOST:,}, or nothing for no limit."
+        resource: f"Give a number from 0 to {MOST:,}, or nothing for no limit."
         for resource, limit in limits
-        if not 0 <= limit <= MOST * (1024 if resource == "memory_mb" else 1)
+        if not 0 <= limit <= MOST
     }
     return problems if limits else {"limits": "Set at least one limit. To lift them all, remove the quota."}
 

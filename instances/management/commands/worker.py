@@ -1,10 +1,11 @@
-"""`manage.py worker`: reconciles, watches the clouds and sweeps. Any number may run, anywhere."""
+"""`manage.py worker`: reconciles, watches the clouds, sweeps and sends mail. Any number may run, anywhere."""
 
 import asyncio
 import logging
 import random
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -15,13 +16,18 @@ from procrastinate.contrib.django.django_connector import DjangoConnector
 
 from auth.catalogues.schedule import tick as read_catalogues
 from auth.catalogues.useroffice.threads import Consumers
+from instances.mail.digest import make_digests
+from instances.mail.send import sweep as hand_over_lost_mail
+from instances.reconcile.metrics import Loops, serve
 from instances.reconcile.queue import place
 from instances.reconcile.sweep import forget_old_tickets, sweep
-from instances.reconcile.watch import watch
+from instances.reconcile.watch import Watcher
 from instances.services import rights
 from instances.services.roles import end_expired
 
 log = logging.getLogger(__name__)
+MAILS = 2
+"""Connections to the mail server at once."""
 
 
 class Command(BaseCommand):
@@ -29,21 +35,32 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--concurrency", type=int, default=8, help="instances handled at once (default 8)")
+        parser.add_argument("--health", type=int, default=0, metavar="PORT", help="answer /health/ready and /metrics")
+        parser.add_argument("--health-host", default="127.0.0.1", help="where to answer them (default 127.0.0.1)")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["health"]:
+            serve(options["health_host"], options["health"], LOOPS)
         asyncio.run(run(options["concurrency"]))
+
+
+LOOPS = Loops()
 
 
 async def run(concurrency: int) -> None:
     """Until SIGTERM or SIGINT; steps that are under way are finished."""
+    threads = ThreadPoolExecutor(concurrency + MAILS + 4)  # the last are for the loops, which seldom take long
+    asyncio.get_running_loop().set_default_executor(threads)
     loops = [
-        asyncio.create_task(every(2.0, watch)),
+        asyncio.create_task(every(1.0, Watcher().tick)),
         asyncio.create_task(every(1.0, sweep)),
         asyncio.create_task(every(1.0, place)),
         asyncio.create_task(every(1.0, rights.sweep)),
         asyncio.create_task(every(1.0, end_expired)),
         asyncio.create_task(every(600.0, forget_old_tickets)),
         asyncio.create_task(every(5.0, read_catalogues)),
+        asyncio.create_task(every(30.0, hand_over_lost_mail)),
+        asyncio.create_task(every(60.0, make_digests)),
     ]
     consumers = Consumers()
     stopping = asyncio.Event()
@@ -53,32 +70,38 @@ async def run(concurrency: int) -> None:
     assert isinstance(connector, DjangoConnector)
     worker_app = app.with_connector(connector.get_worker_connector())
     async with worker_app.open_async():
-        worker = asyncio.create_task(
-            worker_app.run_worker_async(
-                queues=["reconcile"],
-                concurrency=concurrency,
-                wait=True,
-                install_signal_handlers=False,
-                delete_jobs="always",
-                shutdown_graceful_timeout=10,
-                fetch_job_polling_interval=2.0,
+        # A queue each: a mail server that does not answer holds up mails alone.
+        workers = [
+            asyncio.create_task(
+                worker_app.run_worker_async(
+                    queues=[queue],
+                    concurrency=at_once,
+                    wait=True,
+                    install_signal_handlers=False,
+                    delete_jobs="always",
+                    shutdown_graceful_timeout=10,
+                    fetch_job_polling_interval=2.0,
+                )
             )
-        )
-        await asyncio.wait({worker, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
+            for queue, at_once in (("reconcile", concurrency), ("mail", MAILS))
+        ]
+        await asyncio.wait({*workers, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
         consumers.stop()
-        for task in (worker, *loops):
+        for task in (*workers, *loops):
             task.cancel()
-        await asyncio.gather(worker, *loops, return_exceptions=True)
+        await asyncio.gather(*workers, *loops, return_exceptions=True)
         consumers.join()
 
 
 async def every(seconds: float, work: Callable[[], Any]) -> None:
     """`work` again and again, in a thread, a little irregularly so that replicas do not march in step."""
+    LOOPS.began(work.__qualname__, seconds)
     while True:
         try:
             await sync_to_async(_clean(work), thread_sensitive=False)()
+            LOOPS.done(work.__qualname__)
         except Exception:
-            log.exception("%s failed; it is tried again", work.__name__)
+            log.exception("%s failed; it is tried again", work.__qualname__)
         await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311
 
 
