@@ -16,6 +16,7 @@ from instances.states import Desired, Phase, State
 from tests.facility import Facility, instance
 
 from .conftest import As, Browse
+from .test_accessibility import troubles
 from .test_launch import form
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,7 +33,7 @@ def busy(facility: Facility) -> Facility:
     tomorrow = timezone.now() + timedelta(days=1)
     instance(facility, facility.sci, name="Tomography", flavour=facility.big, expires=tomorrow)
     Quota.objects.create(scope=Scope.PERSON, instances=5, cores=40, memory_mb=131072, gpus={"*": 2}, because="test")
-    Quota.objects.create(scope=Scope.PROPOSAL, instances=6, gpus={"A40": 3}, because="test")
+    Quota.objects.create(scope=Scope.PROPOSAL, instances=6, gpus={"A40": 4}, because="test")
     Quota.objects.create(scope=Scope.ROLE, role=Role.INSTRUMENT_SCIENTIST, instances=9, because="test")
     return facility
 
@@ -53,24 +54,24 @@ def test_what_remains_is_shown_before_choosing(busy: Facility, browse: Browse) -
     quota = page.get_by_role("region", name="Your quota")
     for words in ["1 of 5", "16 of 40", "32 of 128 GB", "1 of 2"]:
         expect(quota).to_contain_text(words)
-    expect(page.get_by_role("region", name="The quota of HC-1")).to_contain_text("2 of 3")
-    expect(page.get_by_label("Large")).to_be_disabled()
+    expect(page.get_by_role("region", name="The quota of HC-1")).to_contain_text("2 of 4")
+    expect(page.get_by_role("radio", name="Large")).to_be_disabled()
     expect(page.get_by_text("Your quota leaves 24 cores.")).to_be_visible()
-    page.get_by_label("A40").check()
+    page.get_by_role("radio", name="A40").check()
     page.get_by_role("checkbox", name="HC-1").uncheck()
     expect(page.get_by_role("region", name="The quota of HC-1")).to_be_hidden()
     expect(quota).to_be_visible()
-    expect(page.get_by_label("A40")).to_be_checked()
+    expect(page.get_by_role("radio", name="A40")).to_be_checked()
 
 
 def test_hardware_that_a_chosen_experiment_s_quota_rules_out_is_greyed_at_once(busy: Facility, browse: Browse) -> None:
     Quota.objects.filter(scope=Scope.PROPOSAL).update(gpus={"A40": 1})
     page = browse(busy.ada)
     page.goto("/new/")
-    expect(page.get_by_label("A40")).to_be_disabled()
+    expect(page.get_by_role("radio", name="A40")).to_be_disabled()
     expect(page.get_by_text("The quota of HC-1 leaves no A40 GPU.")).to_be_visible()
     page.get_by_role("checkbox", name="HC-1").uncheck()
-    expect(page.get_by_label("A40")).to_be_enabled()
+    expect(page.get_by_role("radio", name="A40")).to_be_enabled()
 
 
 def test_what_is_full_can_be_chosen_and_says_how_long_the_line_is(busy: Facility, browse: Browse) -> None:
@@ -154,3 +155,14 @@ def test_staff_see_who_waits(busy: Facility, signed_in: As) -> None:
     wait(busy, "bob", "ada")
     page = signed_in(busy.ivy).get("/all/").content.decode()
     assert "1st in line for an A40" in page and "2nd in line for an A40" in page
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_nothing_where_one_waits(busy: Facility, browse: Browse, dark: bool) -> None:
+    (mine,) = wait(busy, "ada")
+    page = browse(busy.ada, dark=dark)
+    found = {}
+    for address in ("/new/", "/", f"/instances/{mine.pk}/progress/", f"/instances/{mine.pk}/"):
+        page.goto(address)
+        found[address] = troubles(page)
+    assert {address: trouble for address, trouble in found.items() if trouble} == {}
