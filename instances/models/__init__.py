@@ -1,16 +1,20 @@
 from .catalogue import Cloud, Environment, Flavour, FlavourOffer
 from .connection import Connection, Ticket
 from .instance import Instance, InstanceEvent
+from .lifetime import ExtensionRequest, LifetimeRule, Load
 from .stray import Stray
 
 __all__ = [
     "Cloud",
     "Connection",
     "Environment",
+    "ExtensionRequest",
     "Flavour",
     "FlavourOffer",
     "Instance",
     "InstanceEvent",
+    "LifetimeRule",
+    "Load",
     "Stray",
     "Ticket",
 ]
