@@ -1,6 +1,7 @@
 """Settings, all from the environment; `manage.py up` sets what one machine needs. See docs/reference/settings.md."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 
@@ -79,6 +80,19 @@ OIDC_REQUIRES = {
 
 # How long an API token may work at most.
 TOKEN_DAYS_MAX = env.int("VISA_TOKEN_DAYS_MAX", default=365)
+
+# Mail. The URL holds a password: nothing shows or logs it. Without one, mails are recorded and not sent.
+MAIL = env.email_url_config(env.str("VISA_EMAIL_URL", default="") or "dummymail://")
+SENDS_MAIL = "dummy" not in MAIL["EMAIL_BACKEND"]
+EMAIL_BACKEND, EMAIL_FILE_PATH = MAIL["EMAIL_BACKEND"], MAIL["EMAIL_FILE_PATH"]
+EMAIL_HOST, EMAIL_PORT = MAIL["EMAIL_HOST"] or "localhost", MAIL["EMAIL_PORT"]
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = MAIL["EMAIL_HOST_USER"], MAIL["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS, EMAIL_USE_SSL = MAIL.get("EMAIL_USE_TLS", False), MAIL.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 20  # seconds, for each answer of the server
+DEFAULT_FROM_EMAIL = env.str("VISA_EMAIL_FROM", default="") or f"visa@{urlsplit(PORTAL_URL).hostname}"
+DIGEST_HOUR = env.int("VISA_DIGEST_HOUR", default=6)
+if DIGEST_HOUR not in range(24):
+    raise ValueError("VISA_DIGEST_HOUR is an hour of the day in UTC, 0 to 23")
 
 # The facility's catalogues: a JSON file that names them. The portal's own accounts there come from the environment,
 # as VISA_CATALOGUE_<NAME>_USERNAME and _PASSWORD.

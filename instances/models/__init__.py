@@ -2,6 +2,7 @@ from .catalogue import Cloud, Environment, Flavour, FlavourOffer
 from .connection import Connection, Ticket
 from .instance import Instance, InstanceEvent
 from .lifetime import ExtensionRequest, LifetimeRule, Load
+from .mail import Mail
 from .stray import Stray
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "InstanceEvent",
     "LifetimeRule",
     "Load",
+    "Mail",
     "Stray",
     "Ticket",
 ]

@@ -18,6 +18,9 @@ from instances.providers.local.places import Place
 from instances.providers.local.provider import LocalProvider
 from instances.providers.local.sandbox import as_root
 from instances.states import Phase, Progress
+from tests.faulty.process import FaultyCloud
+from tests.faulty.provider import FaultyProvider
+from tests.faulty.rig import Rig
 
 ENTER = Path(__file__).with_name("enter.py")
 UID = 24001
@@ -115,6 +118,13 @@ def shared_machine() -> Iterator[Machine]:
     """For tests that only look, so that a module starts its desktop once."""
     with NewMachine() as made:
         yield made
+
+
+@pytest.fixture
+def faulty() -> Iterator[Rig]:
+    """The cloud that tests use where it must be faulty: here it is not."""
+    with FaultyCloud(delay=0.3) as cloud:
+        yield Rig(FaultyProvider("faulty", cloud.settings | {"deployment": "tests"}))
 
 
 class NewMachine:

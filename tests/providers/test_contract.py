@@ -13,7 +13,7 @@ from instances.errors import ProviderError
 from instances.providers.base import Observed, Provider, Spec
 from instances.states import Phase, Progress
 
-PROVIDERS = ["machine"]
+PROVIDERS = ["machine", "faulty"]
 
 
 class Rig(Protocol):

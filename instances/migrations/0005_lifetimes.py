@@ -21,7 +21,7 @@ def usual_rules(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('instances', '0003_lifecycle'),
+        ('instances', '0004_mail'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

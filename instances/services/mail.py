@@ -1,0 +1,102 @@
+"""Telling people by mail: a row and its job commit with what the mail tells, or neither does.
+
+Facts are JSON values (a moment may be given as datetime). Those that each kind's templates know:
+created            until: when its lifetime ends, None for no end
+stopped, deleted   reason: a sentence · by: somebody's name, empty for the portal
+failed             reason
+expiry_warning     at: when it is stopped
+idle_warning       at: when it is stopped unless somebody works in it · since: when somebody last did
+deletion_warning   at: when it is deleted · reason
+extension_asked    by · until: the end that is asked for · reason                       (to administrators)
+extension_decided  granted: bool · until: the end that holds now · reason · by
+shared             by · role: "collaborator" or "viewer"
+alert              title: in a few words · text: sentences, a paragraph for each line   (to administrators)
+A fact that is not given is not mentioned.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+from procrastinate.contrib.django import app
+from procrastinate.exceptions import AlreadyEnqueued
+
+from auth.access import Role
+from auth.models import RoleGrant, User
+from instances.models import Instance
+from instances.models.mail import Fate, Kind, Mail
+
+from .mail_preferences import Timing, timing_of
+
+TASK = "instances.mail"
+PATIENCE = timedelta(days=4)
+"""A server that cannot take a mail now is asked again for that long, as mail servers do among themselves."""
+LOST_AFTER = timedelta(minutes=2)
+"""A mail that no worker took for that long is given a new job."""
+
+__all__ = ["Kind", "notify", "notify_administrators"]
+
+
+def notify(to: User, kind: Kind, *, key: str, instance: Instance | None = None, **facts: Any) -> None:
+    """One mail to that person, once for each `key`, ever; within the caller's transaction: what is rolled back is not
+    told. What they chose decides whether it goes at once, with the next digest, or not at all.
+    """
+    identities = list(User.objects.filter(Q(pk=to.person.pk) | Q(linked_to=to.person.pk)))
+    person = next(row for row in identities if not row.linked_to_id)
+    now = timezone.now()
+    fate, why = _fate(kind, person, identities, facts, now)
+    mail = Mail(
+        to=person,
+        key=key,
+        kind=kind,
+        instance=instance,
+        facts=facts,
+        created=now,
+        fate=fate,
+        trouble=why,
+        due=now + LOST_AFTER,
+        patience_until=now + PATIENCE,
+    )
+    with transaction.atomic():
+        Mail.objects.bulk_create([mail], ignore_conflicts=True)
+        if fate is Fate.WAITING and Mail.objects.filter(pk=mail.pk).exists():
+            hand_over(mail.pk)
+
+
+def notify_administrators(kind: Kind, *, key: str, instance: Instance | None = None, **facts: Any) -> None:
+    """The same to everybody who is administrator now."""
+    held = RoleGrant.objects.in_force(timezone.now()).filter(role=Role.ADMINISTRATOR).select_related("user__linked_to")
+    for person in {grant.user.person.pk: grant.user.person for grant in held.order_by("pk")}.values():
+        notify(person, kind, key=key, instance=instance, **facts)
+
+
+def hand_over(mail_id: UUID, *, at: datetime | None = None) -> None:
+    """On commit, some worker sends it; one waiting job for each is enough."""
+    job = app.configure_task(TASK, queue="mail", queueing_lock=f"mail:{mail_id}", schedule_at=at, allow_unknown=True)
+    try:
+        with transaction.atomic():
+            job.defer(mail_id=str(mail_id))
+    except AlreadyEnqueued:
+        pass
+
+
+def address_of(identities: list[User]) -> str:
+    """The account's own address, else one of an identity that is linked to it."""
+    return next((row.email for row in sorted(identities, key=lambda row: bool(row.linked_to_id)) if row.email), "")
+
+
+def _fate(kind: Kind, person: User, identities: list[User], facts: dict[str, Any], now: datetime) -> tuple[Fate, str]:
+    timing = timing_of(kind, person, facts, now)
+    if not all(row.is_active for row in identities):
+        return Fate.SKIPPED, "Their account is blocked."
+    if timing is Timing.NEVER:
+        return Fate.SKIPPED, "They want no mail about this."
+    if not address_of(identities):
+        return Fate.SKIPPED, "No e-mail address of theirs is known."
+    if not settings.SENDS_MAIL:
+        return Fate.SKIPPED, "No mail server is configured."
+    return (Fate.COLLECTED if timing is Timing.DAILY else Fate.WAITING), ""
