@@ -44,6 +44,9 @@ DATA_ROOT = Path(env.str("VISA_DATA_ROOT", default=str(DATA / "facility"))).reso
 LOST_ACCESS = env.str("VISA_LOST_ACCESS", default="restart")  # an instance whose data may not be seen any more
 if LOST_ACCESS not in ("restart", "stop"):
     raise ValueError("VISA_LOST_ACCESS is restart or stop")
+# What counts as a computation: processor cores in use on average over a minute, and the share of GPUs that is busy.
+IDLE_LOAD = env.float("VISA_IDLE_LOAD", default=0.05)
+IDLE_GPU = env.float("VISA_IDLE_GPU", default=0.05)
 DATA_TARGET = env.str("VISA_DATA_TARGET", default="/data")  # where instances see it
 
 # Unix ids that the portal gives by itself, where claims and catalogues say none. Never reuse a range elsewhere.

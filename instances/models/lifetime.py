@@ -14,7 +14,7 @@ from .instance import Instance
 
 
 class LifetimeRule(models.Model):
-    """For everybody on all hardware, or for one role, one flavour, or both. Which one applies: services/lifetimes.py."""
+    """For everybody on all hardware, or for a role, a flavour, or both. Which one applies: services/lifetimes.py."""
 
     flavour = models.ForeignKey(Flavour, models.CASCADE, null=True, blank=True, related_name="lifetimes")
     role = models.CharField(

@@ -18,6 +18,7 @@ FIRST, LAST = timedelta(hours=48), timedelta(hours=24)
 MOMENT = timedelta(minutes=2)
 """How soon to look again at what may change without anybody telling: activity ends an idle warning."""
 FAR = timedelta(days=30)
+RUNS = (Phase.RUNNING, Phase.STARTING)
 
 
 class End(StrEnum):
@@ -132,7 +133,7 @@ def idle_matters(facts: Facts, rule: Rule, now: datetime) -> bool:
 
 
 def leads(whole: timedelta) -> tuple[timedelta, timedelta]:
-    """How long before its end a time of this length is warned of, first and last: 48 h and 24 h, less for short ones."""
+    """How long before its end a time of this length is warned of, first and last: 48 and 24 h, less for a short one."""
     return min(FIRST, whole / 2), min(LAST, whole / 4)
 
 
@@ -149,9 +150,8 @@ def _paths(facts: Facts, rule: Rule) -> dict[End, tuple[datetime, timedelta]]:
             paths[End.LIFETIME] = (facts.expires, rule.lifetime if rule.lifetime is not None else FAR)
         if rule.idle is not None:
             paths[End.IDLE] = (_idle_deadline(facts, rule.idle), rule.idle)
-    elif facts.state in (State.STOPPED, State.FAILED) and facts.phase not in (Phase.RUNNING, Phase.STARTING):
-        if rule.kept is not None:
-            paths[End.DELETION] = (facts.state_since + rule.kept, rule.kept)
+    elif rule.kept is not None and facts.state in (State.STOPPED, State.FAILED) and facts.phase not in RUNS:
+        paths[End.DELETION] = (facts.state_since + rule.kept, rule.kept)
     return paths
 
 

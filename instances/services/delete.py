@@ -1,10 +1,12 @@
 """Deleting: the instance goes, its owner's home and the experiments' data stay."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from auth import bus
+from auth.access import Actor
 from auth.models import User
 from instances.models import Instance
 from instances.policy import Action
@@ -21,14 +23,14 @@ def delete(instance_id: UUID | str, *, acting_user: User) -> Instance:
     with transaction.atomic():
         instance = find(instance_id, actor=actor, action=Action.DELETE, lock=True)
         if instance.desired != Desired.DELETED:
-            bus.announce("close", instance=str(instance.pk), reason="The instance was deleted.")
-            transitions.advance(
-                instance,
-                State.DELETING,
-                actor=actor,
-                reason=f"Deleted by {actor.name}",
-                action="instance.delete",
-                desired=Desired.DELETED,
-            )
-            wake(instance.pk)
+            remove(instance, actor=actor, reason=f"Deleted by {actor.name}", action="instance.delete")
     return instance
+
+
+def remove(instance: Instance, *, actor: Actor | None, reason: str, action: str, **fields: Any) -> None:
+    """Within the caller's transaction; `actor` None: the portal itself, by its rules."""
+    bus.announce("close", instance=str(instance.pk), reason="The instance was deleted.")
+    transitions.advance(
+        instance, State.DELETING, actor=actor, reason=reason, action=action, desired=Desired.DELETED, **fields
+    )
+    wake(instance.pk)

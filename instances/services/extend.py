@@ -1,6 +1,6 @@
 """More time: in one click where a rule allows it, by asking otherwise."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,15 +8,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from auth import audit
-from auth.access import Actor, deny
+from auth.access import Actor
 from auth.models import User
 from instances.errors import Conflict, Denied, Invalid, NotFound
-from instances.models import ExtensionRequest, Instance, InstanceEvent
+from instances.models import ExtensionRequest, Instance
 from instances.policy import Action, may_administer, may_decide_extension
 from instances.states import State
 
 from . import lifetimes, mail
-from .transitions import tell
+from .transitions import told
 from .visibility import find
 
 REASON = range(10, 501)
@@ -39,7 +39,7 @@ def extend(instance_id: UUID | str, *, acting_user: User, seen: datetime | None 
         if not extension.hours or instance.expires is None:
             raise Conflict(extension.because)
         until = max(instance.expires, timezone.now()) + extension.by
-        counted = {"extensions": instance.extensions + 1} if instance.owner_id in actor.accounts else {}
+        counted: dict[str, Any] = {"extensions": instance.extensions + 1} if instance.owner_id in actor.accounts else {}
         give(instance, until, actor, f"Extended by {extension.words}", action="instance.extend", **counted)
     return instance
 
@@ -65,7 +65,7 @@ def ask_extension(instance_id: UUID | str, *, acting_user: User, until: datetime
         request = ExtensionRequest.objects.create(
             instance=instance, asked_by=acting_user, until=until, because=because, asked=now
         )
-        _note(instance, actor, f"Asked for more time, until {until:%-d %B %Y}")
+        told(instance, f"Asked for more time, until {until:%-d %B %Y}", actor=actor)
         mail.notify_administrators(
             mail.Kind.EXTENSION_ASKED,
             key=f"extension-asked:{request.pk}",
@@ -74,7 +74,6 @@ def ask_extension(instance_id: UUID | str, *, acting_user: User, until: datetime
             until=until.isoformat(),
             reason=because,
         )
-        tell(instance)
         detail = {"request": request.pk, "until": until.isoformat()}
         audit.record("extension.ask", f"instance:{instance.pk}", actor=actor, because=because, detail=detail)
     return request
@@ -87,8 +86,7 @@ def withdraw(request_id: int, *, acting_user: User) -> ExtensionRequest:
         request = _pending(request_id, lambda asked_by: asked_by in actor.accounts)
         request.state, request.decided = Asked.WITHDRAWN, timezone.now()
         request.save(update_fields=["state", "decided"])
-        _note(request.instance, actor, "Took back the request for more time")
-        tell(request.instance)
+        told(request.instance, "Took back the request for more time", actor=actor)
         detail = {"request": request.pk}
         audit.record("extension.withdraw", f"instance:{request.instance_id}", actor=actor, detail=detail)
     return request
@@ -136,8 +134,7 @@ def decide_extension(
         if accept:
             give(instance, until, actor, f"More time was given{said}", action="extension.accept", detail=detail)
         else:
-            _note(instance, actor, f"More time was refused{said}")
-            tell(instance)
+            told(instance, f"More time was refused{said}", actor=actor)
             audit.record("extension.refuse", f"instance:{instance.pk}", actor=actor, because=comment, detail=detail)
     return request
 
@@ -159,8 +156,7 @@ def give(
     Instance.objects.filter(pk=instance.pk).update(**fields)
     for name, value in fields.items():
         setattr(instance, name, value)
-    _note(instance, actor, f"{reason}; it lives until {until:%-d %B %Y, %H:%M} UTC")
-    tell(instance)
+    told(instance, f"{reason}; it lives until {until:%-d %B %Y, %H:%M} UTC", actor=actor)
     changed = {"before": before.isoformat() if before else None, "after": until.isoformat()}
     audit.record(action, f"instance:{instance.pk}", actor=actor, because=reason, detail=(detail or {}) | changed)
 
@@ -181,9 +177,3 @@ def _pending(request_id: int, known: Any) -> ExtensionRequest:
         raise Conflict(f"It is {request.get_state_display().lower()} already.")
     request.instance = instance
     return request
-
-
-def _note(instance: Instance, actor: Actor, message: str) -> None:
-    InstanceEvent.objects.create(
-        instance=instance, generation=instance.generation, message=message, actor_id=actor.user_id
-    )

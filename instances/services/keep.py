@@ -11,13 +11,13 @@ from auth import audit
 from auth.access import Actor
 from auth.models import User
 from instances.errors import Conflict, Invalid
-from instances.models import Instance, InstanceEvent
+from instances.models import Instance
 from instances.policy import Action
 from instances.states import State
 
 from . import lifetimes
 from .roles import reason_problem
-from .transitions import tell
+from .transitions import told
 from .visibility import find
 
 LONGEST = timedelta(days=60)
@@ -83,7 +83,4 @@ def _change(instance: Instance, actor: Actor, message: str, **fields: Any) -> No
     Instance.objects.filter(pk=instance.pk).update(**fields)
     for name, value in fields.items():
         setattr(instance, name, value)
-    InstanceEvent.objects.create(
-        instance=instance, generation=instance.generation, message=message, actor_id=actor.user_id
-    )
-    tell(instance)
+    told(instance, message, actor=actor)

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q
 from django.utils import timezone
 
-from auth.access import Actor, Role
+from auth.access import Actor
 from auth.models import RoleGrant, User
 from instances.errors import Conflict
 from instances.models import ExtensionRequest, Instance, LifetimeRule

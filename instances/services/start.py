@@ -1,5 +1,6 @@
 """Starting an instance that stopped or failed."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -15,6 +16,7 @@ from instances.states import Desired, Progress, State
 from . import grants as data
 from . import transitions
 from .launch import reserve
+from .lifetimes import alive
 from .visibility import find
 from .wake import wake
 
@@ -27,11 +29,12 @@ def start(instance_id: UUID | str, *, acting_user: User) -> Instance:
         if instance.state not in (State.STOPPED, State.FAILED):
             raise Conflict(f"It is {State(instance.state).value}: only a stopped instance can be started.")
         reserve(instance.flavour, instance.environment)
-        again(instance, actor=actor, to=State.QUEUED, action="instance.start", reason="Started by its owner")
+        reason, more_time = "Started by its owner", alive(actor, instance)
+        again(instance, actor=actor, to=State.QUEUED, action="instance.start", reason=reason, **more_time)
     return instance
 
 
-def again(instance: Instance, *, actor: Actor, to: State, action: str, reason: str) -> None:
+def again(instance: Instance, *, actor: Actor, to: State, action: str, reason: str, **fields: Any) -> None:
     """A new generation, with grants derived anew; a lost entitlement to all of the data refuses it."""
     entitlements = data.entitlements(instance, at=timezone.now())
     refusals = tuple(entitled.because for entitled in entitlements.values() if not entitled)
@@ -48,6 +51,7 @@ def again(instance: Instance, *, actor: Actor, to: State, action: str, reason: s
         desired=Desired.RUNNING,
         generation=instance.generation,
         **data.columns(data.granted_by(entitlements)),
+        **fields,
         failures=0,
     )
     wake(instance.pk)

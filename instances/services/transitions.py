@@ -22,7 +22,8 @@ def advance(
     before = State(instance.state)
     if to not in TRANSITIONS[before]:
         raise IllegalTransition(f"It is {before.value}: it cannot become {to.value} now.")
-    fields |= {"state": to, "state_since": timezone.now(), "message": reason}
+    now = timezone.now()
+    fields |= {"state": to, "state_since": now, "message": reason, "review_at": now}
     with transaction.atomic():
         mine = Instance.objects.filter(pk=instance.pk, state=before, desired=instance.desired, lease=instance.lease)
         if not mine.update(**fields):
@@ -52,6 +53,17 @@ def progress(instance: Instance, step: Progress, message: str) -> None:
     with transaction.atomic():
         InstanceEvent.objects.create(instance=instance, generation=instance.generation, step=step, message=message)
         tell(instance)
+
+
+def told(instance: Instance, message: str, *, actor: Actor | None = None) -> None:
+    """A line in its timeline, and pages that show it look again."""
+    InstanceEvent.objects.create(
+        instance=instance,
+        generation=instance.generation,
+        message=message,
+        actor_id=actor.user_id if actor else None,
+    )
+    tell(instance)
 
 
 def tell(instance: Instance) -> None:

@@ -15,6 +15,8 @@ from procrastinate.contrib.django.django_connector import DjangoConnector
 
 from auth.catalogues.schedule import tick as read_catalogues
 from auth.catalogues.useroffice.threads import Consumers
+from instances.reconcile.activity import look as look_at_loads
+from instances.reconcile.lifetimes import sweep as sweep_lifetimes
 from instances.reconcile.sweep import forget_old_tickets, sweep
 from instances.reconcile.watch import watch
 from instances.services import rights
@@ -40,6 +42,8 @@ async def run(concurrency: int) -> None:
         asyncio.create_task(every(1.0, sweep)),
         asyncio.create_task(every(1.0, rights.sweep)),
         asyncio.create_task(every(1.0, end_expired)),
+        asyncio.create_task(every(15.0, look_at_loads)),
+        asyncio.create_task(every(30.0, sweep_lifetimes)),
         asyncio.create_task(every(600.0, forget_old_tickets)),
         asyncio.create_task(every(5.0, read_catalogues)),
     ]

@@ -93,9 +93,7 @@ class LocalProvider(Provider):
             if run and run.inner and run.alive():
                 roots[instance_id] = run.inner
         seconds = processor_seconds(roots.values())
-        return {
-            instance_id: Usage(cpu_seconds=seconds[root]) for instance_id, root in roots.items() if root in seconds
-        }
+        return {instance_id: Usage(cpu_seconds=seconds[root]) for instance_id, root in roots.items() if root in seconds}
 
     def stop(self, instance_id: str) -> None:
         place = Place(self.folder, instance_id)
