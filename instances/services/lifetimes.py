@@ -67,10 +67,7 @@ class Extension:
 
     @property
     def words(self) -> str:
-        """`7 days`, `36 hours`."""
-        days, rest = divmod(self.hours, 24)
-        number, unit = (self.hours, "hour") if rest else (days, "day")
-        return f"{number} {unit}{'' if number == 1 else 's'}"
+        return length(self.hours)
 
 
 def extension_for(actor: Actor, instance: Instance, rule: LifetimeRule | None) -> Extension:
@@ -92,6 +89,12 @@ def extension_for(actor: Actor, instance: Instance, rule: LifetimeRule | None) -
         because = "You cannot extend it by yourself."
     helped = " Ask for more time." if rule.on_request else " It cannot be extended any more."
     return Extension(0, 0, rule.on_request, because + helped)
+
+
+def length(hours: int) -> str:
+    """`7 days`, `36 hours`."""
+    number, unit = (hours, "hour") if hours % 24 else (hours // 24, "day")
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def alive(actor: Actor, instance: Instance) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Time passes: warned by mail and in the timeline, stopped, deleted, by the portal itself and on the record."""
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -55,10 +55,7 @@ def later(row: Instance, passed: timedelta) -> None:
         if at := getattr(row, field):
             setattr(row, field, at - passed)
     for given in row.warnings.values():
-        given |= {
-            name: (timezone.datetime.fromisoformat(given[name]) - passed).isoformat()
-            for name in given.keys() - {"last"}
-        }
+        given |= {name: (datetime.fromisoformat(given[name]) - passed).isoformat() for name in given.keys() - {"last"}}
     row.review_at = timezone.now()
     row.save()
 
