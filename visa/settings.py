@@ -1,5 +1,6 @@
 """Settings, all from the environment; `manage.py up` sets what one machine needs. See docs/reference/settings.md."""
 
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +21,8 @@ def id_range(name: str, default: str) -> range:
 
 
 SECRET_KEY = env.str("VISA_SECRET_KEY", default="") or "only-for-commands-that-serve-nothing"
+# Secrets of machines in clouds are derived from it: changing it shuts the portal out of those that exist.
+INSTANCE_KEY = env.str("VISA_INSTANCE_KEY", default="") or SECRET_KEY
 DEBUG = env.bool("VISA_DEBUG", default=False)
 
 # Where people find us. The apps' origin is another site on purpose: see docs/explanation/origins.md.
@@ -44,6 +47,11 @@ DATA_ROOT = Path(env.str("VISA_DATA_ROOT", default=str(DATA / "facility"))).reso
 LOST_ACCESS = env.str("VISA_LOST_ACCESS", default="restart")  # an instance whose data may not be seen any more
 if LOST_ACCESS not in ("restart", "stop"):
     raise ValueError("VISA_LOST_ACCESS is restart or stop")
+METRICS_TOKEN = env.str("VISA_METRICS_TOKEN", default="")  # who bears it may read /metrics of web
+ORPHANS = env.str("VISA_ORPHANS", default="report")  # what no row knows in a cloud, in this deployment's name
+if ORPHANS not in ("report", "adopt", "delete"):
+    raise ValueError("VISA_ORPHANS is report, adopt or delete")
+ORPHANS_AFTER = timedelta(hours=env.float("VISA_ORPHANS_AFTER_HOURS", default=24))
 # What counts as a computation: processor cores in use on average over a minute, and the share of GPUs that is busy.
 IDLE_LOAD = env.float("VISA_IDLE_LOAD", default=0.05)
 IDLE_GPU = env.float("VISA_IDLE_GPU", default=0.05)

@@ -81,7 +81,7 @@ def link(*, acting_user: User, identity: Identity) -> User:
         found, _ = account_for(identity)
         # In the order of their keys, so that two linkings at once wait for each other instead of for ever.
         keys = sorted({found.pk, acting_user.person.pk})
-        locked = {row.pk: row for row in User.objects.select_for_update().filter(pk__in=keys).order_by("pk")}
+        locked = {row.pk: row for row in User.objects.select_for_update(no_key=True).filter(pk__in=keys).order_by("pk")}
         person, other = locked[acting_user.person.pk], locked[found.pk]
         if person.linked_to_id is not None:
             raise LinkRefused(f"user {person.pk} was linked to another account meanwhile", user=person)
@@ -100,7 +100,7 @@ def unlink(*, acting_user: User, identity_id: int) -> User:
     none of theirs. Sessions that began with it end."""
     with transaction.atomic():
         person = acting_user.person
-        other = User.objects.select_for_update().get(pk=identity_id, linked_to=person)
+        other = User.objects.select_for_update(no_key=True).get(pk=identity_id, linked_to=person)
         other.linked_to, other.linked_at = None, None
         other.save(update_fields=["linked_to", "linked_at"])
         ended = sessions.end(Login.objects.filter(identity=other), reason="this identity was unlinked")

@@ -54,7 +54,7 @@ def create_token(
     with transaction.atomic():
         actor = acting_user.as_actor()
         # The person's rows are locked, so that two forms sent at once are counted one after the other.
-        list(User.objects.select_for_update().filter(pk__in=actor.accounts).order_by("pk").values_list("pk"))
+        list(User.objects.select_for_update(no_key=True).filter(pk__in=actor.accounts).order_by("pk").values_list("pk"))
         live = ApiToken.objects.live(now).filter(user__in=actor.accounts)
         if live.filter(name__iexact=name).exists():
             raise TokenRefused({"name": "You have a token of this name already. Choose another, or revoke that one."})

@@ -3,6 +3,7 @@ from .connection import Connection, Ticket
 from .instance import Instance, InstanceEvent
 from .lifetime import ExtensionRequest, LifetimeRule, Load
 from .mail import Mail
+from .quota import Quota
 from .stray import Stray
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "LifetimeRule",
     "Load",
     "Mail",
+    "Quota",
     "Stray",
     "Ticket",
 ]

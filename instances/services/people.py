@@ -58,7 +58,7 @@ def _about(acting_user: User, person: User, because: str) -> tuple[Actor, frozen
     if problem := reason_problem(because):
         raise Invalid(problem)
     accounts = person.as_actor().accounts
-    list(User.objects.select_for_update().filter(pk__in=accounts).order_by("pk").values_list("pk"))
+    list(User.objects.select_for_update(no_key=True).filter(pk__in=accounts).order_by("pk").values_list("pk"))
     return actor, accounts, because
 
 

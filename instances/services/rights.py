@@ -16,11 +16,11 @@ from django.utils import timezone
 
 from auth import audit, bus
 from auth.data import DataGrant, Mode
-from instances.models import Instance, InstanceEvent
+from instances.models import Instance
 from instances.states import Desired, State
 
 from . import grants as data
-from . import transitions
+from . import queue, transitions
 from .wake import wake
 
 AT_REST = (State.STOPPED, State.FAILED, State.DELETED)
@@ -51,7 +51,7 @@ def sweep() -> int:
 def _recheck(which: Q, *, because: str, some: bool = False) -> int:
     rows = Instance.objects.filter(which).exclude(state__in=AT_REST).order_by("pk")
     locked = rows.select_related("owner", "environment", "flavour", "cloud").select_for_update(
-        of=("self",), skip_locked=some
+        of=("self",), skip_locked=some, no_key=True
     )
     found = list(locked[:BATCH] if some else locked)
     return sum(_keep_within_rights(instance, because) for instance in found)
@@ -92,13 +92,17 @@ def _note(instance: Instance, granted: list[DataGrant]) -> None:
 
 
 def _withhold(instance: Instance, granted: list[DataGrant], reason: str, lost: list[dict[str, Any]]) -> None:
-    """Close it, and set it on its way to what its owner may still have."""
+    """Close it, and set it on its way to what its owner may still have. What waits in line has mounted nothing yet."""
     goes_on = bool(granted) and settings.LOST_ACCESS == "restart"
     what = "It starts anew without that data" if goes_on else "It is being stopped"
     message = f"{reason} {what}; your files in its home are kept."
     bus.announce("close", instance=str(instance.pk), reason=reason)
-    fields = data.columns(granted) | {"withheld": message, "warned_of": None}
-    if instance.state in ENDING:
+    fields: dict[str, Any] = data.columns(granted) | {"withheld": message, "warned_of": None}
+    if instance.waiting_since:
+        Instance.objects.filter(pk=instance.pk).update(**fields | {"withheld": ""})
+        if not goes_on:
+            queue.step_out(instance, actor=None, reason=f"{reason} It left the line.")
+    elif instance.state in ENDING:
         Instance.objects.filter(pk=instance.pk).update(**fields)
     elif goes_on:
         _start_anew(instance, message, fields)
@@ -114,7 +118,8 @@ def _withhold(instance: Instance, granted: list[DataGrant], reason: str, lost: l
             "then": "restart" if goes_on else "stop",
         },
     )
-    wake(instance.pk)
+    if not instance.waiting_since:
+        wake(instance.pk)
 
 
 def _start_anew(instance: Instance, message: str, fields: dict[str, Any]) -> None:
@@ -124,21 +129,16 @@ def _start_anew(instance: Instance, message: str, fields: dict[str, Any]) -> Non
         transitions.advance(instance, State.RESTARTING, actor=None, reason=message, **fields)
         return
     Instance.objects.filter(pk=instance.pk).update(**fields, message=message)
-    _tell(instance, message)
+    transitions.told(instance, message)
 
 
 def _stop(instance: Instance, message: str, fields: dict[str, Any]) -> None:
     fields["desired"] = Desired.STOPPED
     if instance.state == State.UNKNOWN:  # its cloud is asked as soon as it answers
         Instance.objects.filter(pk=instance.pk).update(**fields, message=message)
-        _tell(instance, message)
+        transitions.told(instance, message)
         return
     transitions.advance(instance, State.STOPPING, actor=None, reason=message, **fields)
-
-
-def _tell(instance: Instance, message: str) -> None:
-    InstanceEvent.objects.create(instance=instance, generation=instance.generation, message=message)
-    transitions.tell(instance)
 
 
 def _warn(now: datetime) -> None:
@@ -148,13 +148,13 @@ def _warn(now: datetime) -> None:
             Instance.objects.filter(Q(warned_of=None) | ~Q(warned_of=F("entitled_until")))
             .filter(entitled_until__gt=now, entitled_until__lte=now + WARNING)
             .exclude(state__in=AT_REST + ENDING)
-            .select_for_update(skip_locked=True)
+            .select_for_update(skip_locked=True, no_key=True)
             .order_by("pk")[:BATCH]
         )
         for instance in soon:
             Instance.objects.filter(pk=instance.pk).update(warned_of=instance.entitled_until)
             proposals = proposals_ending(instance)
-            _tell(instance, f"Access to {proposals} ends on {instance.entitled_until:%-d %B at %H:%M} UTC.")
+            transitions.told(instance, f"Access to {proposals} ends on {instance.entitled_until:%-d %B at %H:%M} UTC.")
 
 
 def proposals_ending(instance: Instance) -> str:

@@ -43,7 +43,7 @@ def grant_role(
     with transaction.atomic():
         actor = _administrator(acting_user)
         # One at a time for each person, and for the account that signing in opens.
-        person = User.objects.select_for_update().get(pk=person.linked_to_id or person.pk)
+        person = User.objects.select_for_update(no_key=True).get(pk=person.linked_to_id or person.pk)
         if person.pk in actor.accounts:
             raise Denied(deny("Nobody gives roles to themselves. Ask another administrator."))
         if not person.is_active:

@@ -110,7 +110,7 @@ def find(instance_id: UUID | str, *, actor: Actor, action: Action, lock: bool = 
     now = timezone.now()
     rows = visible_to(actor, at=now).select_related("owner", "environment", "flavour", "cloud")
     try:
-        instance = (rows.select_for_update(of=("self",)) if lock else rows).get(pk=_uuid(instance_id))
+        instance = (rows.select_for_update(of=("self",), no_key=True) if lock else rows).get(pk=_uuid(instance_id))
     except Instance.DoesNotExist:
         raise NotFound("There is no such instance.") from None
     decision = may(actor, action, facts(instance, at=now))

@@ -69,16 +69,18 @@ class Cloud:
 
     def rebuild(self, server: Server, wanted: Mapping[str, Any]) -> None:
         """The same server, with another image and other metadata, starts anew."""
+        if not self._remains(server):
+            return
         server.image, server.apps, server.generation = wanted["image"], wanted["apps"], wanted["generation"]
         server.labels = wanted["labels"]
         self._becomes(server, "starting", "running")
 
     def stop(self, server: Server) -> None:
-        if server.status in ("starting", "running", "error"):
+        if self._remains(server) and server.status in ("starting", "running", "error"):
             self._becomes(server, "stopping", "stopped")
 
     def delete(self, server: Server) -> None:
-        if server.status != "deleting":
+        if self._remains(server):
             self._becomes(server, "deleting", "gone")
 
     def change(self, instance: str, status: str) -> None:
@@ -86,6 +88,11 @@ class Cloud:
         for server in self._by_instance.get(instance, {}).values():
             server.status, server.later = status, ""
             self._changing.pop(server.reference, None)
+
+    def _remains(self, server: Server) -> bool:
+        """What goes is past all orders, also those that were given while it was there."""
+        self._age()
+        return server.reference in self._servers and server.status != "deleting"
 
     def _becomes(self, server: Server, now: str, later: str) -> None:
         server.status, server.later = now, later

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from instances.errors import ProviderError
 from instances.providers.base import Capacity, Endpoint, Found, Observed, Provider, Report, Spec, Usage
+from instances.providers.labels import proposal_of
 from instances.states import Phase, Progress
 
 from . import limits, sandbox, sockets
-from .furnish import furnish, home_of, proposal_of
+from .furnish import furnish, home_of
 from .images import IMAGES, environment, missing
 from .launcher import launch
 from .places import Place, listed, make, unreadable, write
@@ -32,7 +33,9 @@ class LocalProvider(Provider):
     """Settings: `folder` for homes and instances, `jupyter` for JupyterLab's venv, `deployment`."""
 
     kind = "local"
+    tick = timedelta(seconds=2)
     pace = timedelta(milliseconds=100)
+    patience = timedelta(minutes=2)
 
     def __init__(self, name: str, settings: Mapping[str, str]) -> None:
         super().__init__(name, settings)

@@ -21,7 +21,7 @@ def usual_rules(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('instances', '0004_mail'),
+        ('instances', '0005_quotas'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
