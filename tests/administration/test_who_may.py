@@ -1,5 +1,7 @@
 """Every page of the administration, for everybody: 404 for whoever may not know of it, no change by whoever looks."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import models
 from django.test import Client
@@ -8,31 +10,39 @@ from django.utils import timezone
 
 from auth.access import Role
 from auth.models import AuditEvent, RoleGrant, User
+from instances.models import ExtensionRequest, LifetimeRule
 from instances.urls import urlpatterns
-from tests.facility import Facility
+from tests.facility import Facility, instance
 
 from .conftest import As
 
 pytestmark = pytest.mark.django_db
 STAFF = {"ivy": "administrator", "aud": "auditor", "eve": "IT support"}
 OTHERS = ["ada", "bob", "sci"]
-CHANGING = {"grant", "end", "block", "unblock"}
+CHANGING = {"grant", "end", "block", "unblock", "decide", "lifetime_new", "lifetime", "lifetime_remove", "pin"}
 PATTERNS = [p.name for p in urlpatterns if p.name and p.name.startswith("administration")]
 
 
 def addresses(facility: Facility) -> dict[str, str]:
     """One address for each page; a page that is added is among them, or fails here."""
     grant = RoleGrant.objects.get(role=Role.INSTRUMENT_SCIENTIST)
+    rule, _ = LifetimeRule.objects.get_or_create(flavour=None, role="", defaults={"hours": 336})
+    later = timezone.now() + timedelta(days=9)
+    asked = ExtensionRequest.objects.first() or ExtensionRequest.objects.create(
+        instance=instance(facility, facility.ada), asked_by=facility.ada, until=later, because="More rings to refine"
+    )
     found = {}
     for name in PATTERNS:
         arguments = {"person": [facility.bob.pk], "block": [facility.bob.pk], "unblock": [facility.bob.pk]}
+        arguments |= {"lifetime": [rule.pk], "lifetime_remove": [rule.pk]}
+        arguments |= {"decide": [asked.pk], "pin": [asked.instance_id]}
         page = name.partition("_")[2]
         found[page] = reverse(f"instances:{name}", args=arguments.get(page, [grant.pk] if page == "end" else []))
     return found
 
 
 def everything() -> list[list[tuple[object, ...]]]:
-    kept: list[type[models.Model]] = [User, RoleGrant]
+    kept: list[type[models.Model]] = [User, RoleGrant, LifetimeRule, ExtensionRequest]
     return [list(model.objects.order_by("pk").values_list()) for model in kept]
 
 
@@ -72,7 +82,9 @@ def test_staff_see_every_page(persona: str, facility: Facility, signed_in: As) -
         if persona != "ivy":
             offered = text.lower().count("<form") - text.count('method="get"') - text.count("/sign-out/")
             assert offered == 0, f"{address} offers a form"
-            assert not any(word in text for word in ("/grant/", "/end/", "/block/", "/unblock/")), address
+            assert not any(
+                word in text for word in ("/grant/", "/end/", "/block/", "/unblock/", "/remove/", "/pins/")
+            ), address
     assert "Administration" in client.get("/").content.decode()
 
 
