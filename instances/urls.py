@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from instances.views import actions, desktop, detail, experiments, home, new, progress, time, why
+from instances.views import actions, desktop, detail, experiments, guests, home, mail, new, progress, time, why
 from instances.views.administration import catalogues, lifetimes, overview, people, requests, roles, trail
 
 app_name = "instances"
@@ -31,6 +31,9 @@ urlpatterns = [
     path("instances/<uuid:instance_id>/endings/", time.endings, name="endings"),
     path("instances/<uuid:instance_id>/time/", time.more, name="time"),
     path("instances/<uuid:instance_id>/describe/", actions.describe, name="describe"),
+    path("account/mail/", mail.mail, name="mail"),
+    path("guests/boot/", guests.boot, name="guest_boot"),
+    path("guests/heartbeat/", guests.heartbeat, name="guest_heartbeat"),
     path("administration/", overview.overview, name="administration"),
     path("administration/people/", people.people, name="administration_people"),
     path("administration/people/<int:person_id>/", people.person, name="administration_person"),

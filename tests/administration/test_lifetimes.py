@@ -9,7 +9,7 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from auth.models import AuditEvent, User
-from instances.errors import Conflict, Denied, Invalid
+from instances.errors import Conflict, Denied, Invalid, NotFound
 from instances.models import ExtensionRequest, Instance, LifetimeRule, Mail
 from instances.services.extend import ask_extension, decide_extension, extend, withdraw
 from instances.services.keep import keep_running, pin, unpin
@@ -44,7 +44,7 @@ def test_the_owner_extends_as_often_as_the_rule_allows_and_then_is_told_what_to_
 ) -> None:
     for times in (1, 2):
         assert extend(row.pk, acting_user=facility.ada).extensions == times
-    with pytest.raises(Conflict, match="2 times, as often as you may by yourself. Ask for more time"):
+    with pytest.raises(Conflict, match="2 times, as often as you may by yourself"):
         extend(row.pk, acting_user=facility.ada)
     row.refresh_from_db()
     assert abs(row.expires - timezone.now() - 366 * HOUR) < HOUR
@@ -57,7 +57,7 @@ def test_it_support_extends_without_using_the_owner_s_extensions_up(facility: Fa
     row.refresh_from_db()
     assert row.extensions == 0 and row.expires > timezone.now() + 500 * HOUR
     for other in (facility.bob, facility.sci, facility.aud):
-        with pytest.raises(Exception, match="no such|owner|auditor"):
+        with pytest.raises((Denied, NotFound)):
             extend(row.pk, acting_user=other)
 
 
@@ -104,7 +104,7 @@ def test_nobody_but_an_administrator_decides_and_nobody_about_themselves(facilit
 
 def test_a_request_is_taken_back_by_whoever_made_it_and_unknown_to_others(facility: Facility, row: Instance) -> None:
     request = ask(facility, row)
-    with pytest.raises(Exception, match="no such request"):
+    with pytest.raises(NotFound, match="no such request"):
         withdraw(request.pk, acting_user=facility.bob)
     assert withdraw(request.pk, acting_user=facility.ada).state == "withdrawn"
 

@@ -21,7 +21,7 @@ def usual_rules(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('instances', '0005_quotas'),
+        ('instances', '0006_guests'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
