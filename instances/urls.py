@@ -2,8 +2,8 @@
 
 from django.urls import path
 
-from instances.views import actions, desktop, detail, experiments, guests, home, mail, new, progress, why
-from instances.views.administration import catalogues, overview, people, quotas, roles, trail
+from instances.views import actions, desktop, detail, experiments, guests, home, mail, new, progress, time, why
+from instances.views.administration import catalogues, lifetimes, overview, people, quotas, requests, roles, trail
 
 app_name = "instances"
 urlpatterns = [
@@ -28,6 +28,9 @@ urlpatterns = [
     path("instances/<uuid:instance_id>/stop/", actions.stop, name="stop"),
     path("instances/<uuid:instance_id>/restart/", actions.restart, name="restart"),
     path("instances/<uuid:instance_id>/delete/", actions.delete, name="delete"),
+    path("instances/<uuid:instance_id>/extend/", time.extend, name="extend"),
+    path("instances/<uuid:instance_id>/endings/", time.endings, name="endings"),
+    path("instances/<uuid:instance_id>/time/", time.more, name="time"),
     path("instances/<uuid:instance_id>/describe/", actions.describe, name="describe"),
     path("account/mail/", mail.mail, name="mail"),
     path("guests/boot/", guests.boot, name="guest_boot"),
@@ -44,6 +47,13 @@ urlpatterns = [
     path("administration/quotas/set/", quotas.set_one, name="administration_quota_set"),
     path("administration/quotas/<int:quota_id>/change/", quotas.set_one, name="administration_quota_change"),
     path("administration/quotas/<int:quota_id>/remove/", quotas.remove, name="administration_quota_remove"),
+    path("administration/requests/", requests.requests, name="administration_requests"),
+    path("administration/requests/<int:request_id>/", requests.decide, name="administration_decide"),
+    path("administration/lifetimes/", lifetimes.lifetimes, name="administration_lifetimes"),
+    path("administration/lifetimes/new/", lifetimes.rule, name="administration_lifetime_new"),
+    path("administration/lifetimes/<int:rule_id>/", lifetimes.rule, name="administration_lifetime"),
+    path("administration/lifetimes/<int:rule_id>/remove/", lifetimes.remove, name="administration_lifetime_remove"),
+    path("administration/pins/<uuid:instance_id>/", lifetimes.pin, name="administration_pin"),
     path("administration/audit/", trail.audit, name="administration_audit"),
     path("administration/audit/download/", trail.download, name="administration_download"),
     path("administration/audit/chain/", trail.chain, name="administration_chain"),

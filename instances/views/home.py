@@ -15,6 +15,7 @@ from auth.access import Actor, Role
 from instances.models import Environment, Instance
 from instances.policy import OVERSEERS, Action
 from instances.services import options
+from instances.services.lifetimes import all_rules
 from instances.services.queue import turns as turns_of
 from instances.services.visibility import EXPERIMENTS, find, visible_to
 from instances.states import State
@@ -89,8 +90,8 @@ def thumbnail(request: HttpRequest, instance_id: UUID) -> HttpResponse:
 def in_context(actor: Actor, instances: Iterable[Instance]) -> list[dict[str, Any]]:
     """Each with what its card or row needs."""
     several = list(instances)
-    turns = turns_of(several)
-    return [context_of(actor, instance, turns=turns) for instance in several]
+    rules, turns = all_rules(), turns_of(several)
+    return [context_of(actor, instance, rules=rules, turns=turns) for instance in several]
 
 
 def oversees(actor: Actor) -> bool:
