@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from auth.access import Role
 from auth.models import AuditEvent, RoleGrant, User
+from instances.models import Mail
+from instances.models.mail import Fate, Kind
 from instances.urls import urlpatterns
 from tests.facility import Facility
 
@@ -16,23 +18,30 @@ from .conftest import As
 pytestmark = pytest.mark.django_db
 STAFF = {"ivy": "administrator", "aud": "auditor", "eve": "IT support"}
 OTHERS = ["ada", "bob", "sci"]
-CHANGING = {"grant", "end", "block", "unblock"}
+CHANGING = {"grant", "end", "block", "unblock", "resend"}
 PATTERNS = [p.name for p in urlpatterns if p.name and p.name.startswith("administration")]
+
+
+@pytest.fixture(autouse=True)
+def letter(facility: Facility) -> Mail:
+    return Mail.objects.create(to=facility.bob, key="k", kind=Kind.ALERT, facts={"title": "A mail"}, fate=Fate.FAILED)
 
 
 def addresses(facility: Facility) -> dict[str, str]:
     """One address for each page; a page that is added is among them, or fails here."""
     grant = RoleGrant.objects.get(role=Role.INSTRUMENT_SCIENTIST)
+    letter = Mail.objects.get()
+    arguments: dict[str, list[object]] = {page: [facility.bob.pk] for page in ("person", "block", "unblock")}
+    arguments |= {"letter": [letter.pk], "resend": [letter.pk], "end": [grant.pk]}
     found = {}
     for name in PATTERNS:
-        arguments = {"person": [facility.bob.pk], "block": [facility.bob.pk], "unblock": [facility.bob.pk]}
         page = name.partition("_")[2]
-        found[page] = reverse(f"instances:{name}", args=arguments.get(page, [grant.pk] if page == "end" else []))
+        found[page] = reverse(f"instances:{name}", args=arguments.get(page, []))
     return found
 
 
 def everything() -> list[list[tuple[object, ...]]]:
-    kept: list[type[models.Model]] = [User, RoleGrant]
+    kept: list[type[models.Model]] = [User, RoleGrant, Mail]
     return [list(model.objects.order_by("pk").values_list()) for model in kept]
 
 
@@ -72,7 +81,7 @@ def test_staff_see_every_page(persona: str, facility: Facility, signed_in: As) -
         if persona != "ivy":
             offered = text.lower().count("<form") - text.count('method="get"') - text.count("/sign-out/")
             assert offered == 0, f"{address} offers a form"
-            assert not any(word in text for word in ("/grant/", "/end/", "/block/", "/unblock/")), address
+            assert not any(word in text for word in ("/grant/", "/end/", "/block/", "/unblock/", "/resend/")), address
     assert "Administration" in client.get("/").content.decode()
 
 
