@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.db.models import Max, Q
@@ -89,7 +90,7 @@ def moved() -> None:
     bus.announce("line")
 
 
-def step_out(instance: Instance, *, actor: Actor | None, reason: str) -> None:
+def step_out(instance: Instance, *, actor: Actor | None, reason: str, action: str = "", **fields: Any) -> None:
     """Take it out of the line, within the caller's transaction; it is stopped, as it was or as if it had been."""
     moved()
     transitions.advance(
@@ -97,9 +98,10 @@ def step_out(instance: Instance, *, actor: Actor | None, reason: str) -> None:
         State.STOPPED,
         actor=actor,
         reason=reason,
-        action="instance.stop" if actor else "",
+        action=action,
         desired=Desired.STOPPED,
         waiting_since=None,
+        **fields,
     )
 
 

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from auth.access import Role
 from auth.models import AuditEvent, RoleGrant, User
-from instances.models import ExtensionRequest, LifetimeRule, Quota
+from instances.models import ExtensionRequest, LifetimeRule, Mail, Quota
+from instances.models.mail import Fate, Kind
 from instances.quotas import Scope
 from instances.urls import urlpatterns
 from tests.facility import Facility, instance
@@ -20,9 +21,10 @@ from .conftest import As
 pytestmark = pytest.mark.django_db
 STAFF = {"ivy": "administrator", "aud": "auditor", "eve": "IT support"}
 OTHERS = ["ada", "bob", "sci"]
-CHANGING = {"grant", "end", "block", "unblock", "decide", "lifetime_new", "lifetime", "lifetime_remove", "pin"}
+CHANGING = {"grant", "end", "block", "unblock", "resend"}
+CHANGING |= {"decide", "lifetime_new", "lifetime", "lifetime_remove", "pin"}
 CHANGING |= {"quota_set", "quota_change", "quota_remove"}
-OFFERS = ("grant", "end", "block", "unblock", "remove", "pins", "set", "change")
+OFFERS = ("grant", "end", "block", "unblock", "remove", "pins", "resend", "set", "change")
 PATTERNS = [p.name for p in urlpatterns if p.name and p.name.startswith("administration")]
 
 
@@ -31,9 +33,15 @@ def quota(facility: Facility) -> Quota:
     return Quota.objects.create(scope=Scope.PERSON, instances=3, because="test")
 
 
+@pytest.fixture(autouse=True)
+def letter(facility: Facility) -> Mail:
+    return Mail.objects.create(to=facility.bob, key="k", kind=Kind.ALERT, facts={"title": "A mail"}, fate=Fate.FAILED)
+
+
 def addresses(facility: Facility) -> dict[str, str]:
     """One address for each page; a page that is added is among them, or fails here."""
     grant = RoleGrant.objects.get(role=Role.INSTRUMENT_SCIENTIST)
+    letter = Mail.objects.get()
     rule, _ = LifetimeRule.objects.get_or_create(flavour=None, role="", defaults={"hours": 336})
     later = timezone.now() + timedelta(days=9)
     asked = ExtensionRequest.objects.first() or ExtensionRequest.objects.create(
@@ -42,8 +50,9 @@ def addresses(facility: Facility) -> dict[str, str]:
     quota = Quota.objects.get()
     found = {}
     for name in PATTERNS:
-        arguments = {"person": [facility.bob.pk], "block": [facility.bob.pk], "unblock": [facility.bob.pk]}
-        arguments |= {"lifetime": [rule.pk], "lifetime_remove": [rule.pk], "end": [grant.pk]}
+        arguments: dict[str, list[object]] = {page: [facility.bob.pk] for page in ("person", "block", "unblock")}
+        arguments |= {"lifetime": [rule.pk], "lifetime_remove": [rule.pk]}
+        arguments |= {"letter": [letter.pk], "resend": [letter.pk], "end": [grant.pk]}
         arguments |= {"decide": [asked.pk], "pin": [asked.instance_id]}
         arguments |= {"quota_change": [quota.pk], "quota_remove": [quota.pk]}
         page = name.partition("_")[2]
@@ -52,7 +61,7 @@ def addresses(facility: Facility) -> dict[str, str]:
 
 
 def everything() -> list[list[tuple[object, ...]]]:
-    kept: list[type[models.Model]] = [User, RoleGrant, LifetimeRule, ExtensionRequest, Quota]
+    kept: list[type[models.Model]] = [User, RoleGrant, LifetimeRule, ExtensionRequest, Mail, Quota]
     return [list(model.objects.order_by("pk").values_list()) for model in kept]
 
 
