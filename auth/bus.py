@@ -7,7 +7,7 @@ lost its connection yields RESYNC after it is back, because it may have missed m
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import psycopg
@@ -21,8 +21,14 @@ log = logging.getLogger(__name__)
 
 def announce(topic: str, **fields: Any) -> None:
     """Tell everybody, on commit. At most 8,000 bytes: send ids, not contents."""
+    announce_many([{"topic": topic, **fields}])
+
+
+def announce_many(messages: Iterable[dict[str, Any]]) -> None:
+    """Several messages with their topics, in one statement."""
+    texts = [json.dumps(message) for message in messages]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, json.dumps({"topic": topic, **fields})])
+        cursor.execute("SELECT pg_notify(%s, message) FROM unnest(%s::text[]) AS message", [CHANNEL, texts])
 
 
 async def listen() -> AsyncIterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ bus, on commit. What is sent names whose rights to look at, never what they are 
 """
 
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from django.db import connection, transaction
 from django.db.models import Q
@@ -18,6 +19,7 @@ changed = Signal()
 """Receivers get `users` and `proposals`, sets of ids: accounts whose roles or parts, and proposals whose flags or
 dates, are not what they were. An exception of theirs undoes the caller's transaction."""
 
+Id = TypeVar("Id")
 AT_ONCE = 500
 """Ids in one message of the bus, which takes 8,000 bytes."""
 
@@ -46,5 +48,5 @@ def with_their_other_accounts(users: Iterable[int]) -> frozenset[int]:
     return named | frozenset(accounts.values_list("pk", flat=True))
 
 
-def batched(ids: list[int], size: int) -> Iterator[list[int]]:
+def batched(ids: list[Id], size: int) -> Iterator[list[Id]]:
     return (ids[start : start + size] for start in range(0, len(ids), size))

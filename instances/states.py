@@ -78,5 +78,6 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.FAILED: frozenset({State.QUEUED, State.READY, State.STOPPING, State.STOPPED, State.UNKNOWN, State.DELETING}),
     State.UNKNOWN: frozenset(State) - {State.UNKNOWN},
     State.DELETING: frozenset({State.DELETED, State.UNKNOWN}),
-    State.DELETED: frozenset(),
+    # What a cloud lists again after it had confirmed that it was gone.
+    State.DELETED: frozenset({State.DELETING}),
 }

@@ -1,5 +1,6 @@
 """Settings, all from the environment; `manage.py up` sets what one machine needs. See docs/reference/settings.md."""
 
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,6 +45,11 @@ DATA_ROOT = Path(env.str("VISA_DATA_ROOT", default=str(DATA / "facility"))).reso
 LOST_ACCESS = env.str("VISA_LOST_ACCESS", default="restart")  # an instance whose data may not be seen any more
 if LOST_ACCESS not in ("restart", "stop"):
     raise ValueError("VISA_LOST_ACCESS is restart or stop")
+METRICS_TOKEN = env.str("VISA_METRICS_TOKEN", default="")  # who bears it may read /metrics of web
+ORPHANS = env.str("VISA_ORPHANS", default="report")  # what no row knows in a cloud, in this deployment's name
+if ORPHANS not in ("report", "adopt", "delete"):
+    raise ValueError("VISA_ORPHANS is report, adopt or delete")
+ORPHANS_AFTER = timedelta(hours=env.float("VISA_ORPHANS_AFTER_HOURS", default=24))
 DATA_TARGET = env.str("VISA_DATA_TARGET", default="/data")  # where instances see it
 
 # Unix ids that the portal gives by itself, where claims and catalogues say none. Never reuse a range elsewhere.

@@ -1,10 +1,12 @@
 from django.urls import URLPattern, URLResolver, include, path
 
-from . import health
+from . import health, metrics
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health/live", health.live),
     path("health/ready", health.ready),
+    path("health/clouds", health.clouds),
+    path("metrics", metrics.metrics),
     path("api/v1/", include("instances.api.urls")),
     path("", include("auth.urls")),
     path("", include("instances.urls")),

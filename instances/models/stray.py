@@ -29,6 +29,7 @@ class Stray(models.Model):
     reference = models.CharField(max_length=200, blank=True, help_text="What the cloud calls it.")
     labels = models.JSONField(default=dict)
     phase = models.CharField(max_length=16)
+    generation = models.PositiveIntegerField(default=0)
     message = models.TextField(blank=True)
     found = models.DateTimeField(default=timezone.now)
     seen = models.DateTimeField(default=timezone.now)

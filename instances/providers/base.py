@@ -132,8 +132,12 @@ class Capacity:
 
 class Provider(abc.ABC):
     kind: str
-    pace: ClassVar[timedelta] = timedelta(seconds=5)
-    """How often one instance that is on its way may be asked about; the list of all tells sooner where it is seldom."""
+    tick: ClassVar[timedelta] = timedelta(seconds=10)
+    """How often the list of all is asked for."""
+    pace: ClassVar[timedelta] = timedelta(seconds=30)
+    """How often one instance that is on its way may be asked about beside the list."""
+    patience: ClassVar[timedelta] = timedelta(minutes=15)
+    """How long an environment may take from its start until all of its apps answer."""
 
     def __init__(self, name: str, settings: Mapping[str, str]) -> None:
         self.name = name

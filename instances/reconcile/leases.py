@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,6 +17,8 @@ from instances.models import Instance
 log = logging.getLogger(__name__)
 LENGTH = timedelta(seconds=8)
 """After a worker's death the next one waits this long at most."""
+LONGEST = timedelta(minutes=15)
+"""A worker that is stuck in a call for longer loses the instance to another, and can write nothing more about it."""
 
 
 @contextmanager
@@ -43,12 +46,13 @@ def _take(instance_id: UUID) -> UUID | None:
         if not free.select_for_update(skip_locked=True).values_list("pk").first():
             return None
         lease = uuid4()
-        Instance.objects.filter(pk=instance_id).update(lease=lease, lease_until=now + LENGTH)
+        Instance.objects.filter(pk=instance_id).update(lease=lease, lease_until=now + LENGTH, acting=False)
     return lease
 
 
 def _renew(instance_id: UUID, lease: UUID, done: threading.Event) -> None:
-    while not done.wait(LENGTH.total_seconds() / 3):
+    until = time.monotonic() + LONGEST.total_seconds()
+    while not done.wait(LENGTH.total_seconds() / 3) and time.monotonic() < until:
         try:
             Instance.objects.filter(pk=instance_id, lease=lease).update(lease_until=timezone.now() + LENGTH)
         except Error:

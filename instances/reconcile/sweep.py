@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from instances.models import Instance, Ticket
-from instances.services.wake import wake
+from instances.services.wake import wake_many
 from instances.states import State
 
 SETTLED = [state for state in State if state.settled]
@@ -27,8 +27,7 @@ def sweep() -> int:
         )
         found = list(due)
         Instance.objects.filter(pk__in=found).update(due=now + timedelta(seconds=5))
-        for instance_id in found:
-            wake(instance_id)
+        wake_many(found)
     return len(found)
 
 

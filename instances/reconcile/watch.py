@@ -1,29 +1,78 @@
-"""What the clouds say of all their instances, in one list per cloud and tick; only what moved is looked into."""
+"""What the clouds say of all their instances, in one list per cloud and tick; only what moved is looked into.
+
+Any number of workers may watch: whoever holds a cloud's advisory lock, when its tick is due, asks. A cloud that hangs
+holds up nobody but itself.
+"""
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime, timedelta
 
-from django.db import connection
+from django.db import close_old_connections, connection
 from django.utils import timezone
 
 from instances.errors import ProviderError
-from instances.models import Cloud, Instance
-from instances.providers.base import Capacity, Observed
+from instances.models import Cloud, Environment
+from instances.providers.base import Capacity, Provider
+from instances.services import clouds
 from instances.services.clouds import provider_for
-from instances.services.wake import wake
-from instances.states import Phase, State
+
+from . import listed, strays
+from .calls import call
+from .sift import sift
 
 log = logging.getLogger(__name__)
+CAPACITY_EVERY = timedelta(seconds=60)
+SILENT_AFTER = 3
+"""Ticks without an answer after which what runs in a cloud is shown as unknown."""
+
+
+class Watcher:
+    """Watches each cloud in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._busy: dict[int, threading.Thread] = {}
+
+    def tick(self) -> None:
+        """Look at every cloud that is not being looked at; returns at once."""
+        self._busy = {pk: thread for pk, thread in self._busy.items() if thread.is_alive()}
+        for cloud in Cloud.objects.filter(enabled=True):
+            if cloud.pk not in self._busy:
+                thread = threading.Thread(target=_in_thread, args=(cloud,), name=f"watch {cloud.name}", daemon=True)
+                self._busy[cloud.pk] = thread
+                thread.start()
+
+
+def _in_thread(cloud: Cloud) -> None:
+    try:
+        look(cloud)
+    except Exception:
+        log.exception("watching %s failed; it is tried again", cloud.name)
+    finally:
+        close_old_connections()
+        connection.close()
 
 
 def watch() -> None:
-    """One tick over all clouds; a cloud that another worker is watching is left to it."""
+    """One look at every cloud, whether its tick is due or not, one after the other."""
     for cloud in Cloud.objects.filter(enabled=True):
-        with _watching(cloud) as mine:
-            if mine:
-                _observe(cloud)
+        look(cloud, now=True)
+
+
+def look(cloud: Cloud, *, now: bool = False) -> None:
+    """Ask for the list and act upon it, unless somebody else does, or did within the tick."""
+    provider = provider_for(cloud)
+    with _watching(cloud) as mine:
+        if not mine:
+            return
+        cloud.refresh_from_db()
+        if not now and cloud.asked_at and timezone.now() - cloud.asked_at < provider.tick * 0.8:
+            return
+        Cloud.objects.filter(pk=cloud.pk).update(asked_at=timezone.now())
+        _observe(cloud, provider)
 
 
 @contextmanager
@@ -40,29 +89,39 @@ def _watching(cloud: Cloud) -> Iterator[bool]:
                 cursor.execute("SELECT pg_advisory_unlock(hashtext('visa.watch'), %s)", [cloud.pk])
 
 
-def _observe(cloud: Cloud) -> None:
+def _observe(cloud: Cloud, provider: Provider) -> None:
+    began = timezone.now()
     try:
-        provider = provider_for(cloud)
-        capacity = provider.capacity()
-        observed = {found.id: found.observed for found in provider.observe_all()}
+        capacity = _capacity(cloud, provider, began)
+        with call(cloud, "list", breaks=False):
+            found = provider.observe_all()
     except ProviderError as error:
-        log.warning("cloud %s: %s", cloud.name, error.reason)
-        Cloud.objects.filter(pk=cloud.pk).update(trouble=error.reason)
+        _silent(cloud, provider, error)
         return
-    Cloud.objects.filter(pk=cloud.pk).update(trouble="", observed_at=timezone.now(), capacity=_as_json(capacity))
-    rows = Instance.objects.filter(cloud=cloud, lease=None).exclude(state=State.DELETED)
-    for instance in rows.only("id", "phase", "observed_generation", "apps_ready", "state"):
-        if _moved(instance, observed.get(instance.key, Observed(Phase.ABSENT))):
-            wake(instance.pk)
+    clouds.heard(cloud, capacity=capacity, at=began)
+    rows = listed.rows_of(cloud)
+    sifted = sift((row.known for row in rows.values()), found)
+    if bool(sifted.doubt) != bool(cloud.doubt):
+        clouds.doubted(cloud, sifted.doubt)
+    apps = {pk: frozenset(names) for pk, names in Environment.objects.values_list("pk", "apps")}
+    listed.write(rows, sifted, apps, began=began)
+    strays.look_at(cloud, provider, sifted, began=began)
 
 
-def _moved(instance: Instance, observed: Observed) -> bool:
-    return (
-        instance.state == State.UNKNOWN
-        or instance.phase != observed.phase
-        or instance.apps_ready != sorted(observed.apps)
-        or (observed.phase is not Phase.ABSENT and instance.observed_generation != observed.generation)
-    )
+def _capacity(cloud: Cloud, provider: Provider, now: datetime) -> dict[str, object] | None:
+    """What it can run, asked for more seldom than the list; None: as it was."""
+    if cloud.capacity_at and not cloud.trouble and now - cloud.capacity_at < max(CAPACITY_EVERY, provider.tick):
+        return None
+    with call(cloud, "capacity", breaks=False):
+        return _as_json(provider.capacity())
+
+
+def _silent(cloud: Cloud, provider: Provider, error: ProviderError) -> None:
+    """It errs or says nothing. That is no news about anything in it."""
+    clouds.silent(cloud, error.reason)
+    since = cloud.observed_at or cloud.trouble_since
+    if since and timezone.now() - since >= provider.tick * SILENT_AFTER:
+        listed.silent(listed.rows_of(cloud).values())
 
 
 def _as_json(capacity: Capacity) -> dict[str, object]:

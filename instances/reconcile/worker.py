@@ -9,6 +9,7 @@ import random
 import time
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -24,8 +25,10 @@ from instances.services import transitions
 from instances.services.clouds import provider_for
 from instances.states import Desired, Phase, Progress, State
 
+from . import guard
+from .calls import call
 from .leases import held
-from .plan import Act, Step, Wish, plan
+from .plan import Act, Step, Wish, believes, plan
 
 log = logging.getLogger(__name__)
 PATIENT_FOR = timedelta(seconds=2)
@@ -40,11 +43,19 @@ def reconcile(instance_id: UUID) -> None:
                 Instance.objects.select_related("owner", "environment", "flavour", "cloud")
                 .filter(pk=instance_id, lease=lease, cloud__isnull=False, waiting_since=None)
                 .exclude(state=State.DELETED)
+                .defer("thumbnail")
                 .first()
             )
             if instance is None:
                 return
-            pause = _step(instance)
+            try:
+                pause = _step(instance)
+            except Exception:
+                # Nothing of it is written: it is looked at again, ever more patiently, and holds up nobody else.
+                log.exception("instance %s", instance.pk)
+                failures = instance.failures + 1
+                Instance.objects.filter(pk=instance.pk, lease=lease).update(failures=failures)
+                pause = _pause(instance, max(backoff(failures), PATIENT_FOR * 2))
             if pause is None:
                 return
             time.sleep(pause.total_seconds())
@@ -52,32 +63,49 @@ def reconcile(instance_id: UUID) -> None:
 
 def _step(instance: Instance) -> timedelta | None:
     """One step; how long to pause before the next, or None when the turn is over."""
-    assert instance.cloud
-    provider = provider_for(instance.cloud)
+    cloud = instance.cloud
+    assert cloud
+    provider = provider_for(cloud)
     try:
-        observed = provider.observe(instance.key)
-        step = plan(_wish(instance), observed, waited=timezone.now() - instance.state_since)
+        guard.check(cloud)
+        with call(cloud, "observe"):
+            observed = provider.observe(instance.key)
+        wish = wish_of(instance, observed)
+        step = plan(wish, observed, waited=timezone.now() - instance.state_since, patience=provider.patience)
         if step.act is Act.NOTHING:
-            return _commit(instance, observed, step)
-        _show(instance, step)
-        observed = _perform(provider, instance, step) or observed
+            return _commit(instance, wish, observed, step, provider.pace)
+        _note(instance, wish, observed)
+        with guard.permitted(instance) as wait:
+            time.sleep(wait.total_seconds())
+            _show(instance, step)
+            with call(cloud, step.act.value):
+                after = _perform(provider, instance, step)
         if step.settle:
-            return _commit(instance, observed, step)
-        _note(instance, observed)
-        return step.again
+            return _commit(instance, wish, observed, step, provider.pace)
+        if after:
+            _note(instance, wish, after)
+        return _pause(instance, max(step.again or timedelta(), provider.pace))
+    except guard.Held as held_back:
+        return _held_back(instance, held_back)
     except ProviderError as error:
         return _failed(instance, error)
     except StaleInstance:
         return timedelta()
 
 
-def _wish(instance: Instance) -> Wish:
+def wish_of(instance: Instance, observed: Observed) -> Wish:
+    """The row as the plan wants it, with what is observed now counted in."""
+    missing = instance.missing_since
     return Wish(
         desired=Desired(instance.desired),
         generation=instance.generation,
         state=State(instance.state),
         seen_generation=instance.observed_generation,
         apps=frozenset(instance.environment.apps),
+        phase=Phase(instance.phase),
+        absences=instance.absences + 1 if observed.phase is Phase.ABSENT else 0,
+        missing_for=timezone.now() - missing if missing else None,
+        doubted=bool(instance.cloud and instance.cloud.doubt),
     )
 
 
@@ -139,30 +167,36 @@ def _entitled_now(instance: Instance) -> list[DataGrant]:
     return granted
 
 
-def _commit(instance: Instance, observed: Observed, step: Step) -> timedelta | None:
+def _commit(instance: Instance, wish: Wish, observed: Observed, step: Step, pace: timedelta) -> timedelta | None:
     """Write what was observed and show `step.state`; only what changed is written."""
-    _note(instance, observed)
-    wish = {"desired": step.settle} if step.settle else {}
+    _note(instance, wish, observed)
+    settled = {"desired": step.settle} if step.settle else {}
     if step.state != instance.state:
         if step.state is State.READY:
             transitions.progress(instance, Progress.READY, "All set")
         reason = step.message or instance.message or step.state.label
-        transitions.advance(instance, step.state, actor=None, reason=reason, failures=0, **wish)
+        transitions.advance(instance, step.state, actor=None, reason=reason, failures=0, **settled)
     if step.again is None:
         return None
-    return _pause(instance, step.again)
+    return _pause(instance, max(step.again, pace) if step.state is not State.UNKNOWN else step.again)
 
 
-def _note(instance: Instance, observed: Observed) -> None:
-    facts = {
-        "phase": observed.phase,
-        "observed_generation": max(observed.generation, instance.observed_generation),
-        "apps_ready": sorted(observed.apps),
-    }
-    if observed.phase is not Phase.UNKNOWN and any(getattr(instance, name) != value for name, value in facts.items()):
+def _note(instance: Instance, wish: Wish, observed: Observed) -> None:
+    """Write down what is believed of what was observed; only what changed."""
+    facts: dict[str, Any] = {"absences": wish.absences if observed.phase is Phase.ABSENT else 0}
+    if believes(wish, observed):
+        facts |= {
+            "phase": observed.phase,
+            "observed_generation": max(observed.generation, instance.observed_generation),
+            "apps_ready": sorted(observed.apps),
+        }
+        if observed.reference:
+            facts["reference"] = observed.reference
+    moved = {name: value for name, value in facts.items() if getattr(instance, name) != value}
+    if moved:
         mine = Instance.objects.filter(pk=instance.pk, lease=instance.lease)
-        mine.update(**facts, observed_at=timezone.now())
-    if instance.withheld:
+        mine.update(**moved, observed_at=timezone.now())
+    if instance.withheld and believes(wish, observed):
         _release(instance, observed)
 
 
@@ -173,6 +207,15 @@ def _release(instance: Instance, observed: Observed) -> None:
         mine.filter(generation__lte=observed.generation).update(withheld="")
     elif observed.phase in (Phase.ABSENT, Phase.STOPPED):
         mine.exclude(desired=Desired.RUNNING).update(withheld="")
+
+
+def _held_back(instance: Instance, held_back: guard.Held) -> timedelta | None:
+    """The cloud is spared; whoever waits for a launch is told why, once."""
+    if instance.state == State.QUEUED and not instance.events.filter(
+        generation=instance.generation, message=held_back.because
+    ):
+        transitions.progress(instance, Progress.PLACING, held_back.because)
+    return _pause(instance, held_back.pause)
 
 
 def _failed(instance: Instance, error: ProviderError) -> timedelta | None:

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from auth import audit, bus
 from auth.data import DataGrant, Mode
-from instances.models import Instance, InstanceEvent
+from instances.models import Instance
 from instances.states import Desired, State
 
 from . import grants as data
@@ -124,21 +124,16 @@ def _start_anew(instance: Instance, message: str, fields: dict[str, Any]) -> Non
         transitions.advance(instance, State.RESTARTING, actor=None, reason=message, **fields)
         return
     Instance.objects.filter(pk=instance.pk).update(**fields, message=message)
-    _tell(instance, message)
+    transitions.told(instance, message)
 
 
 def _stop(instance: Instance, message: str, fields: dict[str, Any]) -> None:
     fields["desired"] = Desired.STOPPED
     if instance.state == State.UNKNOWN:  # its cloud is asked as soon as it answers
         Instance.objects.filter(pk=instance.pk).update(**fields, message=message)
-        _tell(instance, message)
+        transitions.told(instance, message)
         return
     transitions.advance(instance, State.STOPPING, actor=None, reason=message, **fields)
-
-
-def _tell(instance: Instance, message: str) -> None:
-    InstanceEvent.objects.create(instance=instance, generation=instance.generation, message=message)
-    transitions.tell(instance)
 
 
 def _warn(now: datetime) -> None:
@@ -154,7 +149,7 @@ def _warn(now: datetime) -> None:
         for instance in soon:
             Instance.objects.filter(pk=instance.pk).update(warned_of=instance.entitled_until)
             proposals = proposals_ending(instance)
-            _tell(instance, f"Access to {proposals} ends on {instance.entitled_until:%-d %B at %H:%M} UTC.")
+            transitions.told(instance, f"Access to {proposals} ends on {instance.entitled_until:%-d %B at %H:%M} UTC.")
 
 
 def proposals_ending(instance: Instance) -> str:

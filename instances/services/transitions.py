@@ -1,15 +1,18 @@
 """The one way in which an instance's state changes."""
 
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from auth import audit, bus
 from auth.access import Actor
 from instances.errors import IllegalTransition, StaleInstance
 from instances.models import Instance, InstanceEvent
-from instances.states import TRANSITIONS, Progress, State
+from instances.states import TRANSITIONS, Desired, Progress, State
 
 
 def advance(
@@ -47,11 +50,61 @@ def advance(
         )
 
 
+def advance_many(
+    keys: Sequence[UUID], *, before: State, desired: Desired, to: State, reason: str, ready: bool = False, **fields: Any
+) -> list[UUID]:
+    """Move those of `keys` that are as they were and that no worker holds; the portal's own doing. Returns them.
+
+    `ready`: the launch ends here, and its progress page says so.
+    """
+    if to not in TRANSITIONS[before]:
+        raise IllegalTransition(f"{before} -> {to}")
+    now = timezone.now()
+    with transaction.atomic():
+        free = Instance.objects.filter(Q(lease=None) | Q(lease_until__lt=now), state=before, desired=desired)
+        rows = list(
+            free.filter(pk__in=keys)
+            .select_for_update(skip_locked=True)
+            .order_by("pk")
+            .values_list("pk", "owner_id", "generation")
+        )
+        moved = [pk for pk, _, _ in rows]
+        if not moved:
+            return []
+        Instance.objects.filter(pk__in=moved).update(**fields, state=to, state_since=now, message=reason)
+        events = []
+        for pk, _, generation in rows:
+            if ready:
+                step = {"step": Progress.READY, "message": "All set"}
+                events.append(InstanceEvent(instance_id=pk, generation=generation, at=now, **step))
+            change = {"before": before, "after": to, "message": reason}
+            events.append(InstanceEvent(instance_id=pk, generation=generation, at=now, **change))
+        InstanceEvent.objects.bulk_create(events)
+        bus.announce_many(
+            {"topic": "instance", "instance": str(pk), "owner": owner, "state": to} for pk, owner, _ in rows
+        )
+        targets = [f"instance:{pk}" for pk in moved]
+        detail = {"before": before, "after": to}
+        audit.record_many(f"instance.{to.value}", targets, actor=None, because=reason, detail=detail)
+    return moved
+
+
 def progress(instance: Instance, step: Progress, message: str) -> None:
     """One step of a launch began: shown on the progress page at once."""
     with transaction.atomic():
         InstanceEvent.objects.create(instance=instance, generation=instance.generation, step=step, message=message)
         tell(instance)
+
+
+def told(instance: Instance, message: str, *, actor: Actor | None = None) -> None:
+    """A line in its timeline, and pages that show it look again."""
+    InstanceEvent.objects.create(
+        instance=instance,
+        generation=instance.generation,
+        message=message,
+        actor_id=actor.user_id if actor else None,
+    )
+    tell(instance)
 
 
 def tell(instance: Instance) -> None:

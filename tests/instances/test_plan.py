@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instances.providers.base import Observed
-from instances.reconcile.plan import PATIENCE, Act, Step, Wish, plan
+from instances.reconcile.plan import DENIALS, MISSING_FOR, PATIENCE, Act, Step, Wish, believes, plan
 from instances.states import TRANSITIONS, Desired, Phase, State
 
 APPS = frozenset({"desktop"})
@@ -19,6 +19,9 @@ wishes = st.builds(
     state=st.sampled_from([state for state in State if state is not State.DELETED]),
     seen_generation=st.integers(0, 3),
     apps=st.just(APPS),
+    phase=st.sampled_from([phase for phase in Phase if phase is not Phase.UNKNOWN]),
+    absences=st.integers(0, 3),
+    missing_for=st.sampled_from([None, timedelta(), MISSING_FOR]),
 ).filter(lambda wish: wish.seen_generation <= wish.generation)
 answers = st.builds(
     Observed, phase=st.sampled_from(Phase), generation=st.integers(0, 3), apps=st.sampled_from([frozenset(), APPS])
@@ -47,23 +50,64 @@ class Cloud:
             self.observed = replace(self.observed, phase=Phase.STOPPED)
 
 
+def asked_again(wish: Wish, observed: Observed) -> Wish:
+    """The row with one more answer counted in; the list says the same as the answer."""
+    if observed.phase is not Phase.ABSENT:
+        return replace(wish, absences=0, missing_for=None)
+    return replace(wish, absences=wish.absences + 1, missing_for=(wish.missing_for or timedelta()) + MISSING_FOR)
+
+
+def written(wish: Wish, observed: Observed, step: Step) -> Wish:
+    """The row after the step, as the worker writes it."""
+    seen = max(wish.seen_generation, min(observed.generation, wish.generation))
+    phase = observed.phase if believes(wish, observed) else wish.phase
+    return replace(wish, state=step.state, desired=step.settle or wish.desired, seen_generation=seen, phase=phase)
+
+
+def run(wish: Wish, cloud: Cloud, rounds: int = 16) -> tuple[Wish, Step]:
+    for _ in range(rounds):
+        wish = asked_again(wish, cloud.observed)
+        step = plan(wish, cloud.observed, waited=NOT_LONG)
+        before = cloud.observed
+        cloud.do(step, wish)
+        wish = written(wish, before if step.act is Act.NOTHING else cloud.observed, step)
+    return wish, step
+
+
 @given(wishes, answers)
 def test_repeated_steps_arrive_and_stay(wish: Wish, observed: Observed) -> None:
-    cloud = Cloud(observed)
-    for _ in range(12):
-        step = plan(wish, cloud.observed, waited=NOT_LONG)
-        cloud.do(step, wish)
-        wish = replace(
-            wish,
-            state=step.state,
-            desired=step.settle or wish.desired,
-            seen_generation=max(wish.seen_generation, min(cloud.observed.generation, wish.generation)),
-        )
+    wish, step = run(wish, Cloud(observed))
     assert step.act is Act.NOTHING and step.again is None
     assert wish.state.settled
     assert {Desired.RUNNING: {State.READY}, Desired.DELETED: {State.DELETED}}.get(
         wish.desired, {State.STOPPED, State.FAILED}
     ) >= {wish.state}
+
+
+@given(wishes, answers)
+def test_doubt_ends_or_deletes_nothing_and_when_it_is_over_everything_arrives(wish: Wish, observed: Observed) -> None:
+    doubted = asked_again(replace(wish, doubted=True), observed)
+    step = plan(doubted, observed, waited=10 * PATIENCE)
+    if observed.phase is Phase.ABSENT and wish.phase is not Phase.ABSENT:
+        assert (step.act, step.state, step.settle) == (Act.NOTHING, State.UNKNOWN, None)
+        assert not believes(doubted, observed)
+        honest = Cloud(Observed(Phase.RUNNING, wish.generation, APPS))
+        settled, _ = run(replace(written(doubted, observed, step), doubted=False), honest)
+        assert settled.state.settled
+
+
+@given(wishes, st.integers(0, 3))
+def test_an_absence_is_believed_only_when_list_and_answers_agree_for_a_while(wish: Wish, generation: int) -> None:
+    """Whoever wants it deleted has told the cloud so: then its word, given twice, is enough."""
+    absent = Observed(Phase.ABSENT, generation)
+    if wish.phase is Phase.ABSENT:
+        return
+    proven = wish.missing_for is not None and wish.missing_for >= MISSING_FOR and wish.absences >= DENIALS
+    deleted = wish.desired is Desired.DELETED and wish.absences >= DENIALS
+    assert believes(wish, absent) == (proven or deleted)
+    step = plan(wish, absent, waited=NOT_LONG)
+    if not proven and wish.desired is not Desired.DELETED:
+        assert step.settle is None and step.state is not State.DELETED
 
 
 @given(wishes, st.builds(Observed, phase=st.just(Phase.UNKNOWN), generation=st.integers(0, 3)))
@@ -82,11 +126,13 @@ def test_nothing_is_deleted_that_nobody_wants_deleted(wish: Wish, observed: Obse
 @given(wishes, answers)
 def test_deleted_needs_the_proof_of_absence(wish: Wish, observed: Observed) -> None:
     step = plan(wish, observed, waited=NOT_LONG)
-    assert (step.state is State.DELETED) == (wish.desired is Desired.DELETED and observed.phase is Phase.ABSENT)
+    proven = observed.phase is Phase.ABSENT and wish.absences >= DENIALS
+    assert (step.state is State.DELETED) == (wish.desired is Desired.DELETED and proven)
 
 
 def wish(**changes: object) -> Wish:
-    return replace(Wish(Desired.RUNNING, 2, State.READY, 2, APPS), **changes)  # type: ignore[arg-type]
+    proven = {"phase": Phase.RUNNING, "absences": DENIALS, "missing_for": MISSING_FOR}
+    return replace(Wish(Desired.RUNNING, 2, State.READY, 2, APPS, **proven), **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from instances.errors import ProviderError
 from instances.models import Cloud, Instance
 from instances.providers.base import Capacity, Endpoint, Found, Observed, Provider, Report, Spec
 from instances.reconcile import leases, sweep, watch, worker
-from instances.reconcile.plan import PATIENCE
+from instances.reconcile.plan import MISSING_FOR, PATIENCE
 from instances.services.delete import delete
 from instances.services.launch import launch
 from instances.services.stop import stop
@@ -28,6 +29,8 @@ class ScriptedCloud(Provider):
     """Keeps instances in a dict; `before` and `after` may raise around each effect."""
 
     kind = "scripted"
+    pace = timedelta(milliseconds=10)
+    patience = PATIENCE
 
     def __init__(self) -> None:
         super().__init__("local", {})
@@ -171,12 +174,52 @@ def test_what_can_never_work_fails_with_the_cloud_s_own_sentence(cloud: Scripted
     assert asked.message == "The folder RAW_DATA is missing."
 
 
+def missing_for(row: Instance, time: timedelta) -> None:
+    Instance.objects.filter(pk=row.pk).update(missing_since=timezone.now() - time)
+
+
 def test_an_instance_that_vanished_is_shown_as_failed_and_not_made_again(cloud: ScriptedCloud, asked: Instance) -> None:
     worker.reconcile(asked.pk)
     cloud.rows.clear()
+    watch.watch()
+    worker.reconcile(asked.pk)
+    assert state(asked) == (State.UNKNOWN, Desired.RUNNING)
+    missing_for(asked, MISSING_FOR)
     worker.reconcile(asked.pk)
     assert state(asked) == (State.FAILED, Desired.STOPPED)
     assert cloud.rows == {}
+
+
+@pytest.mark.parametrize("wish", ["run", "stop"])
+def test_one_lying_answer_changes_nothing(cloud: ScriptedCloud, asked: Instance, wish: str) -> None:
+    worker.reconcile(asked.pk)
+    rows, cloud.rows = cloud.rows, {}
+    if wish == "stop":
+        stop(asked.pk, acting_user=asked.owner)
+    worker.reconcile(asked.pk)
+    assert state(asked)[0] == State.UNKNOWN and asked.phase == Phase.RUNNING
+    cloud.rows = rows
+    watch.watch()
+    worker.reconcile(asked.pk)
+    assert state(asked)[0] == {"run": State.READY, "stop": State.STOPPED}[wish]
+    assert cloud.calls.count("ensure") == 1 and asked.absences == 0
+
+
+def test_a_delete_reaches_the_cloud_even_when_it_lies_that_there_is_nothing(
+    cloud: ScriptedCloud, asked: Instance
+) -> None:
+    worker.reconcile(asked.pk)
+    lies = iter([True])
+    honest = cloud.rows
+
+    def lie_once(call: str) -> None:
+        cloud.rows = {} if call == "observe" and next(lies, False) else honest
+
+    cloud.before = lie_once
+    delete(asked.pk, acting_user=asked.owner)
+    worker.reconcile(asked.pk)
+    assert state(asked) == (State.DELETED, Desired.DELETED)
+    assert honest == {}
 
 
 def test_a_desktop_that_ends_by_itself_is_shown_as_stopped(cloud: ScriptedCloud, asked: Instance) -> None:

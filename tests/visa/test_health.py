@@ -6,6 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from instances.models import Cloud
 
@@ -28,3 +29,18 @@ def test_readiness_names_the_clouds_that_nobody_watches(client: Client) -> None:
     answer = client.get("/health/ready")
     assert answer.status_code == 200
     assert answer.json()["clouds not observed lately"] == ["stale"]
+    clouds = client.get("/health/clouds")
+    assert (clouds.status_code, clouds.json()["clouds not observed lately"]) == (503, ["stale"])
+    Cloud.objects.filter(name="stale").update(observed_at=now)
+    assert client.get("/health/clouds").status_code == 200
+
+
+def test_metrics_are_for_whoever_bears_the_token(client: Client, settings: Settings) -> None:
+    Cloud.objects.create(name="fresh", title="Fresh", kind="local", observed_at=timezone.now(), doubt="empty")
+    assert client.get("/metrics").status_code == 404
+    settings.METRICS_TOKEN = "of the tests"
+    for header in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer of the test"}):
+        assert client.get("/metrics", headers=header).status_code == 404
+    text = client.get("/metrics", headers={"Authorization": "Bearer of the tests"}).content.decode()
+    assert 'visa_cloud_doubted{cloud="fresh"} 1.0' in text
+    assert "visa_cloud_observation_age_seconds" in text

@@ -15,8 +15,9 @@ from procrastinate.contrib.django.django_connector import DjangoConnector
 
 from auth.catalogues.schedule import tick as read_catalogues
 from auth.catalogues.useroffice.threads import Consumers
+from instances.reconcile.metrics import Loops, serve
 from instances.reconcile.sweep import forget_old_tickets, sweep
-from instances.reconcile.watch import watch
+from instances.reconcile.watch import Watcher
 from instances.services import rights
 from instances.services.roles import end_expired
 
@@ -28,15 +29,22 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--concurrency", type=int, default=8, help="instances handled at once (default 8)")
+        parser.add_argument("--health", type=int, default=0, metavar="PORT", help="answer /health/ready and /metrics")
+        parser.add_argument("--health-host", default="127.0.0.1", help="where to answer them (default 127.0.0.1)")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["health"]:
+            serve(options["health_host"], options["health"], LOOPS)
         asyncio.run(run(options["concurrency"]))
+
+
+LOOPS = Loops()
 
 
 async def run(concurrency: int) -> None:
     """Until SIGTERM or SIGINT; steps that are under way are finished."""
     loops = [
-        asyncio.create_task(every(2.0, watch)),
+        asyncio.create_task(every(1.0, Watcher().tick)),
         asyncio.create_task(every(1.0, sweep)),
         asyncio.create_task(every(1.0, rights.sweep)),
         asyncio.create_task(every(1.0, end_expired)),
@@ -72,11 +80,13 @@ async def run(concurrency: int) -> None:
 
 async def every(seconds: float, work: Callable[[], Any]) -> None:
     """`work` again and again, in a thread, a little irregularly so that replicas do not march in step."""
+    LOOPS.began(work.__qualname__, seconds)
     while True:
         try:
             await sync_to_async(_clean(work), thread_sensitive=False)()
+            LOOPS.done(work.__qualname__)
         except Exception:
-            log.exception("%s failed; it is tried again", work.__name__)
+            log.exception("%s failed; it is tried again", work.__qualname__)
         await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311
 
 

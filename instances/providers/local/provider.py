@@ -32,7 +32,9 @@ class LocalProvider(Provider):
     """Settings: `folder` for homes and instances, `jupyter` for JupyterLab's venv, `deployment`."""
 
     kind = "local"
+    tick = timedelta(seconds=2)
     pace = timedelta(milliseconds=100)
+    patience = timedelta(minutes=2)
 
     def __init__(self, name: str, settings: Mapping[str, str]) -> None:
         super().__init__(name, settings)

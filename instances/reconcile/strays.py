@@ -1,0 +1,123 @@
+"""What a cloud holds in our name and should not: copies, what was deleted here, and what no row knows.
+
+Copies beside the one that counts, and what its owner has had deleted, go by themselves: the rows say that nobody wants
+them. What no row knows is reported; only the site's policy or an administrator's hand decides its fate.
+"""
+
+import logging
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from auth import audit
+from instances.errors import IllegalTransition, InstanceError, ProviderError, StaleInstance
+from instances.models import Cloud, Instance, Stray
+from instances.providers.base import Found, Provider
+from instances.services import transitions
+from instances.services.adopt import adopt_by_policy
+from instances.services.wake import wake
+from instances.states import State
+
+from .calls import call
+from .sift import Sifted
+
+log = logging.getLogger(__name__)
+SURE_AFTER = timedelta(seconds=5)
+"""A copy or a remnant is seen for this long before it goes: what is just being made settles first."""
+AT_ONCE = 20
+
+
+def look_at(cloud: Cloud, provider: Provider, sifted: Sifted, *, began: datetime) -> None:
+    """After each list that was asked for at `began`, under the cloud's watch lock."""
+    ours = Instance.objects.in_bulk([UUID(found.id) for found in sifted.unknown])
+    orphans, duplicates = [], list(sifted.duplicates)
+    for found in sifted.unknown:
+        row = ours.get(UUID(found.id))
+        if row is None:
+            orphans.append(found)
+        elif row.state == State.DELETED and row.cloud_id == cloud.pk:
+            _revive(row, began)
+        elif row.cloud_id != cloud.pk:
+            duplicates.append(found)  # its instance has its place in another cloud, or in none
+    seen = [_noted(cloud, found, Stray.Kind.ORPHAN) for found in orphans]
+    seen += [_noted(cloud, found, Stray.Kind.DUPLICATE) for found in duplicates]
+    if not sifted.doubt:
+        Stray.objects.filter(cloud=cloud).exclude(pk__in=seen).delete()
+    if seen:
+        _decide(cloud)
+        _carry_out(cloud, provider)
+
+
+def _revive(row: Instance, began: datetime) -> None:
+    """Its cloud had confirmed that it is gone, and lists it again: it is deleted once more."""
+    if row.state_since > began - SURE_AFTER:
+        return
+    with transaction.atomic():
+        try:
+            transitions.advance(
+                row, State.DELETING, actor=None, reason="Its cloud still has it.", absences=0, due=timezone.now()
+            )
+        except (StaleInstance, IllegalTransition):
+            return
+        wake(row.pk)
+
+
+def _noted(cloud: Cloud, found: Found, kind: Stray.Kind) -> int:
+    now = timezone.now()
+    observed = found.observed
+    facts = {"kind": kind, "phase": observed.phase, "generation": observed.generation, "labels": dict(found.labels)}
+    facts |= {"message": observed.message, "seen": now}
+    with transaction.atomic():
+        stray, new = Stray.objects.update_or_create(
+            cloud=cloud, key=found.id, reference=observed.reference, defaults=facts
+        )
+        if new:
+            log.warning("%s %s %s in cloud %s", kind, found.id, observed.reference, cloud.name)
+            detail = {"instance": found.id, "reference": observed.reference, "labels": dict(found.labels)}
+            audit.record(f"stray.{kind}", f"cloud:{cloud.name}", actor=None, detail=detail)
+    return stray.pk
+
+
+def _decide(cloud: Cloud) -> None:
+    """Copies go; orphans have the fate that the site chose, once they have been reported for long enough."""
+    now = timezone.now()
+    undecided = Stray.objects.filter(cloud=cloud, fate=Stray.Fate.REPORTED, seen__gt=F("found"))
+    undecided.filter(kind=Stray.Kind.DUPLICATE, found__lte=now - SURE_AFTER).update(fate=Stray.Fate.DELETE)
+    if settings.ORPHANS in (Stray.Fate.ADOPT, Stray.Fate.DELETE):
+        old = Q(kind=Stray.Kind.ORPHAN, found__lte=now - settings.ORPHANS_AFTER)
+        undecided.filter(old).update(fate=settings.ORPHANS)
+
+
+def _carry_out(cloud: Cloud, provider: Provider) -> None:
+    for stray in Stray.objects.filter(cloud=cloud).exclude(fate=Stray.Fate.REPORTED)[:AT_ONCE]:
+        try:
+            if stray.fate == Stray.Fate.ADOPT:
+                adopt_by_policy(stray)
+            else:
+                _remove(cloud, provider, stray)
+        except (ProviderError, InstanceError) as error:
+            log.warning("stray %s in cloud %s: %s", stray.key, cloud.name, error)
+            Stray.objects.filter(pk=stray.pk).update(trouble=str(error))
+
+
+def _remove(cloud: Cloud, provider: Provider, stray: Stray) -> None:
+    row = Instance.objects.filter(pk=UUID(stray.key)).first()
+    here = row is not None and row.cloud_id == cloud.pk
+    if row and (row.cloud_id is None or (here and row.state == State.DELETED)):
+        return  # it has no place yet, or goes with all its copies
+    if row and here and row.reference == stray.reference:
+        stray.delete()  # meanwhile it is the one that counts
+        return
+    with call(cloud, "remove"):
+        if here:
+            provider.remove(stray.key, stray.reference)
+        else:
+            provider.delete(stray.key)
+    with transaction.atomic():
+        detail = {"instance": stray.key, "reference": stray.reference, "kind": stray.kind}
+        stray.delete()
+        audit.record("stray.removed", f"cloud:{cloud.name}", actor=None, detail=detail)
