@@ -14,3 +14,7 @@ class MortalPostgres(EmbeddedPostgres):
 
     def start(self) -> None:
         self._server.ensure_postgres_running()
+
+    def deadlocks(self) -> int:
+        """How many it had to end."""
+        return self._server.log.read_text(errors="replace").count("ERROR:  deadlock detected")
