@@ -21,6 +21,8 @@ def id_range(name: str, default: str) -> range:
 
 
 SECRET_KEY = env.str("VISA_SECRET_KEY", default="") or "only-for-commands-that-serve-nothing"
+# Secrets of machines in clouds are derived from it: changing it shuts the portal out of those that exist.
+INSTANCE_KEY = env.str("VISA_INSTANCE_KEY", default="") or SECRET_KEY
 DEBUG = env.bool("VISA_DEBUG", default=False)
 
 # Where people find us. The apps' origin is another site on purpose: see docs/explanation/origins.md.

@@ -48,7 +48,9 @@ class FlavourView(APIView):
 
     @extend_schema(responses=shapes.FlavourSerializer(many=True), operation_id="v1_flavours_list")
     def get(self, request: Request) -> Response:
-        return Response([shapes.FlavourSerializer(choice).data for choice in flavour_choices()])
+        return Response(
+            [shapes.FlavourSerializer(choice).data for choice in flavour_choices(acting_user=asker(request))]
+        )
 
 
 class ExperimentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Experiment]):

@@ -2,6 +2,7 @@ from .catalogue import Cloud, Environment, Flavour, FlavourOffer
 from .connection import Connection, Ticket
 from .instance import Instance, InstanceEvent
 from .mail import Mail
+from .quota import Quota
 from .stray import Stray
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Instance",
     "InstanceEvent",
     "Mail",
+    "Quota",
     "Stray",
     "Ticket",
 ]

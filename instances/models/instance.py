@@ -63,6 +63,7 @@ class Instance(models.Model):
     missing_since = models.DateTimeField(null=True, blank=True, help_text="Since when its cloud's list lacks it.")
 
     waiting_since = models.DateTimeField(null=True, blank=True, help_text="In line for a place since; None: has one.")
+    placed_at = models.DateTimeField(null=True, blank=True, help_text="When it last got a place from the line.")
     failures = models.PositiveIntegerField(default=0, help_text="Provider errors in a row.")
     due = models.DateTimeField(default=timezone.now, help_text="When a worker should look again.")
     lease = models.UUIDField(null=True, blank=True, help_text="Whose turn it is.")
@@ -84,6 +85,7 @@ class Instance(models.Model):
             models.Index(
                 fields=["waiting_since"], name="instance_waiting", condition=models.Q(waiting_since__isnull=False)
             ),
+            models.Index(fields=["placed_at"], name="instance_placed", condition=models.Q(placed_at__isnull=False)),
             models.Index(fields=["review_at"], name="instance_review", condition=~models.Q(state=State.DELETED)),
             models.Index(fields=["cloud"], name="instance_acting", condition=models.Q(acting=True)),
         ]

@@ -65,7 +65,7 @@ class Spec:
     keyboard: str = "us"
     labels: Mapping[str, str] = field(default_factory=dict)
     """Kept with the instance in its cloud, so that it can be recognised there without the database: `owner` (login),
-    `environment` and `flavour` (slugs) and `experiments` (ids, comma-separated)."""
+    `environment` and `flavour` (slugs), `experiments` (ids, comma-separated), `proposals` and `instruments` (codes)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,13 +46,10 @@ def trouble(loops: Loops) -> dict[str, object]:
     if stuck := loops.stuck():
         found["stuck"] = stuck
     try:
-        close_old_connections()
         if stale := observation.stale(timezone.now()):
             found["clouds not observed lately"] = stale
     except Error:
         found["database"] = "does not answer"
-    finally:
-        close_old_connections()
     return found
 
 
@@ -62,6 +59,13 @@ def serve(host: str, port: int, loops: Loops) -> WSGIServer:
     metrics = make_wsgi_app()
 
     def answer(environ: Environment, respond: Respond) -> Iterable[bytes]:
+        close_old_connections()
+        try:
+            return routed(environ, respond)
+        finally:
+            close_old_connections()
+
+    def routed(environ: Environment, respond: Respond) -> Iterable[bytes]:
         match environ["PATH_INFO"]:
             case "/metrics":
                 return cast(Iterable[bytes], metrics(environ, respond))

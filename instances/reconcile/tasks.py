@@ -13,8 +13,9 @@ from procrastinate.contrib.django import app
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Status
 
-from instances.services.wake import TASK
+from instances.services.wake import PLACE, TASK
 
+from .queue import place
 from .worker import reconcile
 
 log = logging.getLogger(__name__)
@@ -38,3 +39,8 @@ async def retry_stalled_jobs(context: JobContext, timestamp: int) -> None:
         except ConnectorException:  # another job with its queueing lock is waiting
             await jobs.finish_job(job, status=Status.FAILED, delete_job=True)
         log.warning("job %s of a dead worker is done again: %s %s", job.id, job.task_name, job.task_kwargs)
+
+
+@app.task(name=PLACE, queue="reconcile")
+def place_from_the_line() -> None:
+    place()

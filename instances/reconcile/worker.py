@@ -151,8 +151,16 @@ def spec_of(instance: Instance) -> Spec:
             "environment": instance.environment.slug,
             "flavour": instance.flavour.slug,
             "experiments": ",".join(str(pk) for pk in sorted(instance.experiments.values_list("pk", flat=True))),
+            **_beamtime(instance),
         },
     )
+
+
+def _beamtime(instance: Instance) -> dict[str, str]:
+    """Proposals and instruments by their codes, comma-separated: what machines made for VISA are told."""
+    codes = list(instance.experiments.values_list("proposal__code", "instrument__code"))
+    names = ("proposals", "instruments")
+    return {name: ",".join(sorted({pair[at] for pair in codes})) for at, name in enumerate(names)}
 
 
 def _entitled_now(instance: Instance) -> list[DataGrant]:

@@ -33,6 +33,8 @@ def provider_for(cloud: Cloud) -> Provider:
 def _make(name: str, kind: str, chosen: tuple[tuple[str, str], ...]) -> Provider:
     defaults = {
         "deployment": settings.DEPLOYMENT,
+        "key": settings.INSTANCE_KEY,
+        "portal": settings.PORTAL_URL,
         "folder": str(settings.DATA / "local"),
         "jupyter": str(settings.ROOT / ".environments/jupyter"),
     }

@@ -10,17 +10,20 @@ from instances.models import Instance
 from instances.policy import Action
 from instances.states import Desired, State
 
-from . import transitions
+from . import queue, transitions
 from .visibility import find
 from .wake import wake
 
+NEVER_PLACED = "It never had a place: there is nothing of it in any cloud."
+
 
 def delete(instance_id: UUID | str, *, acting_user: User) -> Instance:
-    """Ask for it to be deleted; it is DELETED once its cloud confirms that it is gone."""
+    """Ask for it to be deleted; it is DELETED once its cloud confirms that it is gone, or at once where it had none."""
     actor = acting_user.as_actor()
     with transaction.atomic():
         instance = find(instance_id, actor=actor, action=Action.DELETE, lock=True)
         if instance.desired != Desired.DELETED:
+            waited = instance.waiting_since
             bus.announce("close", instance=str(instance.pk), reason="The instance was deleted.")
             transitions.advance(
                 instance,
@@ -29,6 +32,12 @@ def delete(instance_id: UUID | str, *, acting_user: User) -> Instance:
                 reason=f"Deleted by {actor.name}",
                 action="instance.delete",
                 desired=Desired.DELETED,
+                waiting_since=None,
             )
-            wake(instance.pk)
+            if waited:
+                queue.moved()
+            if instance.cloud_id:
+                wake(instance.pk)
+            else:
+                transitions.advance(instance, State.DELETED, actor=None, reason=NEVER_PLACED)
     return instance

@@ -3,21 +3,23 @@
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from auth import audit
 from auth.access import Actor
 from auth.models import Experiment, User
 from instances.errors import Denied, Invalid
-from instances.models import Cloud, Environment, Flavour, Instance
+from instances.models import Environment, Flavour, Instance
 from instances.policy import OVERSEERS, may_launch
 from instances.states import Progress
 
 from . import grants as data
-from . import placement, transitions
+from . import queue, quotas, transitions
 from .display import Display, validated
 from .experiments import entitlements_of, takes_part
 from .wake import wake
 
+IN_LINE = "Waiting in line for a place"
 NAME_LENGTH, NOTES_LENGTH = 100, 2000
 
 
@@ -31,9 +33,9 @@ def launch(
     name: str = "",
     notes: str = "",
 ) -> Instance:
-    """A new instance of `acting_user`, queued for a worker.
+    """A new instance of `acting_user`, queued for a worker, or in line where every cloud that could run it is full.
 
-    Invalid names the fields that make no sense; Denied carries the reason why not.
+    Invalid names the fields that make no sense, and the quota that leaves no room; Denied carries the reason why not.
     """
     actor = acting_user.as_actor()
     chosen, found_environment, found_flavour, screens = _check(experiments, environment, flavour, display, name, notes)
@@ -47,7 +49,10 @@ def launch(
     if not chosen and not actor.has(*OVERSEERS):
         raise Invalid({"experiments": "Choose at least one experiment: its data is what the instance is for."})
     with transaction.atomic():
-        cloud = reserve(found_flavour, found_environment)
+        _remember(acting_user, environment, flavour, screens)
+        quotas.lock()
+        quotas.check(actor, found_flavour, chosen)
+        cloud = queue.find_place(found_flavour, found_environment)
         instance = Instance.objects.create(
             name=name.strip() or _default_name(found_environment, chosen),
             notes=notes.strip(),
@@ -55,24 +60,22 @@ def launch(
             environment=found_environment,
             flavour=found_flavour,
             cloud=cloud,
+            waiting_since=None if cloud else timezone.now(),
             display=screens,
             **data.columns(data.granted_by(entitlements)),
         )
         instance.experiments.set(chosen)
-        _remember(acting_user, environment, flavour, screens)
         _recorded(instance, actor, decision.because)
     return instance
 
 
-def reserve(flavour: Flavour, environment: Environment) -> Cloud:
-    """A cloud with room, which stays so until the caller's transaction ends: launches queue on the clouds' rows."""
-    clouds = placement.clouds_of([flavour])[flavour.pk]
-    locked = {c.pk: c for c in Cloud.objects.select_for_update().filter(pk__in=[c.pk for c in clouds]).order_by("pk")}
-    clouds = [locked[cloud.pk] for cloud in clouds if cloud.pk in locked]
-    found = placement.offer(flavour, clouds, placement.in_use(clouds), environment)
-    if not found.cloud:
-        raise Invalid({"flavour": found.because})
-    return found.cloud
+def queued(instance: Instance) -> None:
+    """The first step, for whoever watches: a worker sees to it now, or as soon as there is room."""
+    transitions.progress(instance, Progress.QUEUED, IN_LINE if instance.waiting_since else "Waiting for a worker")
+    if instance.waiting_since:
+        queue.moved()
+    else:
+        wake(instance.pk)
 
 
 def _check(
@@ -107,14 +110,14 @@ def _default_name(environment: Environment, experiments: list[Experiment]) -> st
 
 def _remember(user: User, environment: str, flavour: str, display: Display) -> None:
     """The next launch page starts from these choices."""
+    # Not against rows that only refer to the person: those are written by whoever holds the quotas' lock meanwhile.
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     user.preferences["launch"] = {"environment": environment, "flavour": flavour, "display": display}
     user.save(update_fields=["preferences"])
 
 
 def _recorded(instance: Instance, actor: Actor, because: str) -> None:
-    transitions.progress(instance, Progress.QUEUED, "Waiting for a worker")
-    wake(instance.pk)
+    queued(instance)
     audit.record(
         "instance.launch",
         f"instance:{instance.pk}",

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from django.db import close_old_connections
 from django.db.models import Count
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -29,11 +28,7 @@ class Collector(Base):
     """What the rows say, at the moment of the question."""
 
     def collect(self) -> Iterator[Metric]:
-        close_old_connections()
-        try:
-            yield from _metrics(timezone.now())
-        finally:
-            close_old_connections()
+        yield from _metrics(timezone.now())
 
 
 def _metrics(now: datetime) -> Iterator[Metric]:

@@ -13,8 +13,10 @@ from auth.data import DataGrant
 from auth.models import User
 from instances.models import Cloud, Environment, Flavour
 from instances.policy import may_launch
+from instances.queueing import assign
+from instances.quotas import Bound, shortfall
 
-from . import placement
+from . import placement, queue, quotas
 from .display import KEYBOARDS, RESOLUTIONS
 from .experiments import Share, entitlements_of, known_to, searched, takes_part
 
@@ -64,7 +66,12 @@ class EnvironmentChoice:
 class FlavourChoice:
     flavour: Flavour
     available: bool
+    """It can be chosen; `position` says whether one then waits."""
     because: str
+    position: int | None = None
+    """In line, for whoever launches it now; None: it starts at once."""
+    next_end: datetime | None = None
+    """Where it is full: when the first lifetime ends that makes room; None: nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,8 @@ class LaunchOptions:
     remembered: dict[str, Any]
     notes: list[str]
     """What the clouds say of their own limits."""
+    bounds: list[Bound]
+    """Quotas that hold whatever experiments are chosen."""
 
 
 def launch_options(*, acting_user: User, wanted: Wanted = NOTHING) -> LaunchOptions:
@@ -87,16 +96,18 @@ def launch_options(*, acting_user: User, wanted: Wanted = NOTHING) -> LaunchOpti
     actor = acting_user.as_actor()
     experiments, more = experiment_choices(actor, wanted=wanted)
     clouds = list(Cloud.objects.filter(enabled=True))
+    bounds = quotas.bounds_of(actor)
     return LaunchOptions(
         decision=may_launch(actor, takes_part=takes_part(actor)),
         experiments=experiments,
         more=more,
         environments=environment_choices(clouds),
-        flavours=flavour_choices(),
+        flavours=flavour_choices(acting_user=acting_user, bounds=bounds),
         keyboards=KEYBOARDS,
         resolutions=RESOLUTIONS,
         remembered=acting_user.preferences.get("launch", {}),
         notes=[note for cloud in clouds if cloud.limits for note in cloud.limits.notes],
+        bounds=bounds,
     )
 
 
@@ -144,9 +155,34 @@ def environment_choices(clouds: list[Cloud]) -> list[EnvironmentChoice]:
     return choices
 
 
-def flavour_choices() -> list[FlavourChoice]:
+def flavour_choices(*, acting_user: User, bounds: list[Bound] | None = None) -> list[FlavourChoice]:
+    """All of them: with the reason where one cannot be had, with one's position in line where it is full now."""
+    if bounds is None:
+        bounds = quotas.bounds_of(acting_user.as_actor())
     flavours = list(Flavour.objects.filter(visible=True))
     clouds = placement.clouds_of(flavours)
     used = placement.in_use(Cloud.objects.filter(enabled=True))
-    offers = ((flavour, placement.offer(flavour, clouds[flavour.pk], used)) for flavour in flavours)
-    return [FlavourChoice(flavour, offer.cloud is not None, offer.because) for flavour, offer in offers]
+    line = queue.standing()
+    choices = []
+    for flavour in flavours:
+        offer = placement.offer(flavour, clouds[flavour.pk], used)
+        short = shortfall(bounds, quotas.wanted_by(flavour))
+        if not offer.possible or short:
+            choices.append(FlavourChoice(flavour, False, short if offer.possible else offer.because))
+        else:
+            choices.append(_choice(flavour, offer, line, acting_user.linked_to_id or acting_user.pk, used))
+    return choices
+
+
+def _choice(
+    flavour: Flavour, offer: placement.Offer, line: queue.Line, person: int, used: dict[int, placement.InUse]
+) -> FlavourChoice:
+    """Without a position where there is room even after those in line have got theirs."""
+    joined, newcomer = line.joined_by(person, flavour, offer.possible)
+    if offer.cloud:
+        rooms = placement.rooms(offer.possible, used)
+        if not line.waiters or newcomer.id in assign(joined.waiters, rooms):
+            return FlavourChoice(flavour, True, offer.because)
+    because = "Others wait for it already." if offer.cloud else offer.because
+    ends = queue.endings(offer.possible, newcomer.kind)
+    return FlavourChoice(flavour, True, because, joined.turn_of(newcomer).position, ends[0][0] if ends else None)

@@ -20,7 +20,7 @@ from instances.models import Instance
 from instances.states import Desired, State
 
 from . import grants as data
-from . import transitions
+from . import queue, transitions
 from .wake import wake
 
 AT_REST = (State.STOPPED, State.FAILED, State.DELETED)
@@ -92,13 +92,17 @@ def _note(instance: Instance, granted: list[DataGrant]) -> None:
 
 
 def _withhold(instance: Instance, granted: list[DataGrant], reason: str, lost: list[dict[str, Any]]) -> None:
-    """Close it, and set it on its way to what its owner may still have."""
+    """Close it, and set it on its way to what its owner may still have. What waits in line has mounted nothing yet."""
     goes_on = bool(granted) and settings.LOST_ACCESS == "restart"
     what = "It starts anew without that data" if goes_on else "It is being stopped"
     message = f"{reason} {what}; your files in its home are kept."
     bus.announce("close", instance=str(instance.pk), reason=reason)
-    fields = data.columns(granted) | {"withheld": message, "warned_of": None}
-    if instance.state in ENDING:
+    fields: dict[str, Any] = data.columns(granted) | {"withheld": message, "warned_of": None}
+    if instance.waiting_since:
+        Instance.objects.filter(pk=instance.pk).update(**fields | {"withheld": ""})
+        if not goes_on:
+            queue.step_out(instance, actor=None, reason=f"{reason} It left the line.")
+    elif instance.state in ENDING:
         Instance.objects.filter(pk=instance.pk).update(**fields)
     elif goes_on:
         _start_anew(instance, message, fields)
@@ -114,7 +118,8 @@ def _withhold(instance: Instance, granted: list[DataGrant], reason: str, lost: l
             "then": "restart" if goes_on else "stop",
         },
     )
-    wake(instance.pk)
+    if not instance.waiting_since:
+        wake(instance.pk)
 
 
 def _start_anew(instance: Instance, message: str, fields: dict[str, Any]) -> None:

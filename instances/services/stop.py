@@ -10,19 +10,21 @@ from instances.models import Instance
 from instances.policy import Action
 from instances.states import Desired, State
 
-from . import transitions
+from . import queue, transitions
 from .visibility import find
 from .wake import wake
 
 
 def stop(instance_id: UUID | str, *, acting_user: User) -> Instance:
-    """Ask for it to stop; stopping it twice is no error."""
+    """Ask for it to stop; stopping it twice is no error. What waits in line leaves it, and is stopped at once."""
     actor = acting_user.as_actor()
     with transaction.atomic():
         instance = find(instance_id, actor=actor, action=Action.STOP, lock=True)
         if instance.state == State.FAILED:
             raise Conflict("It failed and does not run. Start it again or delete it.")
-        if instance.desired == Desired.RUNNING:
+        if instance.waiting_since:
+            queue.step_out(instance, actor=actor, reason=f"{actor.name} left the line")
+        elif instance.desired == Desired.RUNNING:
             transitions.advance(
                 instance,
                 State.STOPPING,

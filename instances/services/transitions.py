@@ -14,6 +14,11 @@ from instances.errors import IllegalTransition, StaleInstance
 from instances.models import Instance, InstanceEvent
 from instances.states import TRANSITIONS, Desired, Progress, State
 
+from .wake import wake_line
+
+FREEING = (State.STOPPED, State.FAILED, State.DELETED)
+"""There may be room now for somebody in line."""
+
 
 def advance(
     instance: Instance, to: State, *, actor: Actor | None, reason: str, action: str = "", **fields: Any
@@ -41,6 +46,8 @@ def advance(
             actor_id=actor.user_id if actor else None,
         )
         tell(instance)
+        if to in FREEING:
+            transaction.on_commit(wake_line)
         audit.record(
             action or f"instance.{to.value}",
             f"instance:{instance.pk}",

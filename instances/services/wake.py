@@ -9,8 +9,9 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import AlreadyEnqueued
 
 from auth.rights import batched
+from instances.models import Instance
 
-TASK = "instances.reconcile"
+TASK, PLACE = "instances.reconcile", "instances.place"
 BATCH = 200
 
 
@@ -37,9 +38,19 @@ def wake_many(instance_ids: Iterable[UUID]) -> None:
 
 def wake(instance_id: UUID) -> None:
     """On commit, some worker reconciles the instance; one waiting job for each is enough."""
-    job = app.configure_task(TASK, queue="reconcile", queueing_lock=str(instance_id), allow_unknown=True)
+    _defer(TASK, str(instance_id), instance_id=str(instance_id))
+
+
+def wake_line() -> None:
+    """Some worker looks whose turn it is, if anybody waits. Call it outside of transactions: the job is everybody's."""
+    if Instance.objects.filter(waiting_since__isnull=False).exists():
+        _defer(PLACE, "line")
+
+
+def _defer(task: str, once: str, **arguments: str) -> None:
+    job = app.configure_task(task, queue="reconcile", queueing_lock=once, allow_unknown=True)
     try:
         with transaction.atomic():
-            job.defer(instance_id=str(instance_id))
+            job.defer(**arguments)
     except AlreadyEnqueued:
         pass

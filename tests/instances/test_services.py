@@ -105,13 +105,6 @@ def test_open_data_comes_read_only_and_raw_only(facility: Facility) -> None:
     assert [(grant["path"].rsplit("/")[-1], grant["mode"]) for grant in opened] == [("RAW_DATA", "read")]
 
 
-def test_a_full_machine_says_how_much_is_free(facility: Facility) -> None:
-    for _ in range(8):
-        launch(acting_user=facility.ada, **ask(facility))
-    with pytest.raises(Invalid, match=r"0\.0 GB of memory free"):
-        launch(acting_user=facility.ada, **ask(facility))
-
-
 def test_flavours_that_no_cloud_has_are_shown_with_the_reason(facility: Facility) -> None:
     offered = {choice.flavour.slug: choice for choice in launch_options(acting_user=facility.ada).flavours}
     assert offered["s"].available

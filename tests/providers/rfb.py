@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from instances.providers.base import Endpoint
-from instances.providers.local.session import des
+from instances.providers.session import des
 
 EXTENDED_DESKTOP_SIZE = -308
 KEYS = {"\n": 0xFF0D, "F2": 0xFFBF, "Alt": 0xFFE9, "Control": 0xFFE3}

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from instances.errors import ProviderError
 from instances.providers.base import Mount
+from instances.providers.labels import labels
 from instances.providers.local import limits, provider, sockets
-from instances.providers.local.furnish import labels
 from instances.providers.local.places import Place
 from instances.providers.local.processes import last_run
 from instances.providers.local.sandbox import checked
-from instances.providers.local.session import des, screens
+from instances.providers.session import des, screens
 from instances.states import Phase
 from tests.providers.conftest import Machine
 

@@ -16,6 +16,7 @@ from procrastinate.contrib.django.django_connector import DjangoConnector
 from auth.catalogues.schedule import tick as read_catalogues
 from auth.catalogues.useroffice.threads import Consumers
 from instances.reconcile.metrics import Loops, serve
+from instances.reconcile.queue import place
 from instances.reconcile.sweep import forget_old_tickets, sweep
 from instances.reconcile.watch import Watcher
 from instances.services import rights
@@ -46,6 +47,7 @@ async def run(concurrency: int) -> None:
     loops = [
         asyncio.create_task(every(1.0, Watcher().tick)),
         asyncio.create_task(every(1.0, sweep)),
+        asyncio.create_task(every(1.0, place)),
         asyncio.create_task(every(1.0, rights.sweep)),
         asyncio.create_task(every(1.0, end_expired)),
         asyncio.create_task(every(600.0, forget_old_tickets)),

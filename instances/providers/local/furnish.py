@@ -8,15 +8,16 @@ from contextlib import suppress
 from grp import getgrgid
 from pathlib import Path
 
+from auth.digests import digest_of
 from instances.errors import ProviderError
-from instances.providers.base import Mount, Spec
+from instances.providers.base import Spec
+from instances.providers.labels import labels
+from instances.providers.session import des
 
 from .places import Place, make
 from .sandbox import JUPYTER, as_root, hostname
-from .session import des
 
 HERE = Path(__file__).parent
-NAMES = {"RAW_DATA": "raw", "PROCESSED_DATA": "processed", "SCRIPTS": "scripts"}
 TERMINAL = """[Desktop Entry]
 Type=Application
 Name=Terminal
@@ -60,35 +61,6 @@ def owner_of(spec: Spec) -> tuple[int, int] | None:
     return (spec.owner.uid, spec.owner.gid) if as_root() else None
 
 
-def labels(mounts: tuple[Mount, ...]) -> dict[str, str]:
-    """A readable name for each target: "HC-4321 raw (read only)", with the date where it takes one to tell."""
-    short = {mount.target: _label(mount, dated=False) for mount in mounts}
-    taken = list(short.values())
-    dated = {m.target: short[m.target] if taken.count(short[m.target]) == 1 else _label(m, dated=True) for m in mounts}
-    seen: set[str] = set()
-    for target, label in dated.items():
-        unique, count = label, 2
-        while unique in seen:
-            unique, count = f"{label} {count}", count + 1
-        seen.add(unique)
-        dated[target] = unique
-    return dated
-
-
-def proposal_of(mount: Mount) -> str:
-    parts = Path(mount.target).parts
-    if "visitor" in parts[:-2]:
-        return parts[parts.index("visitor") + 1].upper()
-    return Path(mount.target).parent.name
-
-
-def _label(mount: Mount, *, dated: bool) -> str:
-    path = Path(mount.target)
-    date = f" {path.parent.name}" if dated else ""
-    note = "" if mount.writable else " (read only)"
-    return f"{proposal_of(mount)}{date} {NAMES.get(path.name, path.name)}{note}".strip()
-
-
 def _etc(etc: Path, spec: Spec) -> None:
     owner = spec.owner
     name = "".join(c for c in owner.name if c.isprintable() and c not in ":,")
@@ -116,12 +88,12 @@ def _group(gid: int) -> str:
 
 
 def _shared(shared: Path, place: Place, spec: Spec) -> None:
-    _copy(HERE / "session", shared / "session")
+    _copy(HERE.parent / "session", shared / "session")
     settings = {"keyboard": spec.keyboard, "screens": [[s.width, s.height] for s in spec.screens]}
     (shared / "session.json").write_text(json.dumps(settings))
     key = des.password_key(place.secret_of("desktop"))
     _private(shared / "vnc", des.encrypt(des.FILE_KEY, key), spec)
-    _private(shared / "token", place.secret_of("jupyter").encode(), spec)
+    _private(shared / "token.sha256", digest_of(place.secret_of("jupyter")).encode(), spec)
 
 
 def _desk(desk: Path, spec: Spec) -> None:

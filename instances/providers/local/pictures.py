@@ -39,6 +39,6 @@ def menu() -> Image.Image:
 
 
 if __name__ == "__main__":
-    session = Path(__file__).parent / "session"
+    session = Path(__file__).parents[1] / "session"
     wallpaper().save(session / "wallpaper.png", optimize=True)
     menu().save(session / "menu.png", optimize=True)

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from instances.errors import ProviderError
 from instances.providers.base import Capacity, Endpoint, Found, Observed, Provider, Report, Spec
+from instances.providers.labels import proposal_of
 from instances.states import Phase, Progress
 
 from . import limits, sandbox, sockets
-from .furnish import furnish, home_of, proposal_of
+from .furnish import furnish, home_of
 from .images import IMAGES, environment, missing
 from .launcher import launch
 from .places import Place, listed, make, unreadable, write

@@ -7,6 +7,7 @@ from django.db import transaction
 
 from instances.models import Instance
 from instances.reconcile.worker import reconcile
+from instances.services.queue import step_out
 from instances.services.transitions import advance
 from instances.states import Desired, State
 
@@ -24,7 +25,10 @@ class Command(BaseCommand):
                 # No worker runs any more: a lease that one left behind is nobody's.
                 Instance.objects.filter(pk=instance.pk).update(lease=None, lease_until=None)
                 instance.refresh_from_db()
-                advance(instance, State.STOPPING, actor=None, reason=options["reason"], desired=Desired.STOPPED)
+                if instance.waiting_since:
+                    step_out(instance, actor=None, reason=options["reason"])
+                else:
+                    advance(instance, State.STOPPING, actor=None, reason=options["reason"], desired=Desired.STOPPED)
             reconcile(instance.pk)
             stopped += 1
         if stopped:
