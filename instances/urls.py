@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from instances.views import actions, desktop, detail, experiments, home, new, progress, why
+from instances.views import actions, desktop, detail, experiments, guests, home, mail, new, progress, why
 from instances.views.administration import catalogues, overview, people, roles, trail
 
 app_name = "instances"
@@ -28,6 +28,9 @@ urlpatterns = [
     path("instances/<uuid:instance_id>/restart/", actions.restart, name="restart"),
     path("instances/<uuid:instance_id>/delete/", actions.delete, name="delete"),
     path("instances/<uuid:instance_id>/describe/", actions.describe, name="describe"),
+    path("account/mail/", mail.mail, name="mail"),
+    path("guests/boot/", guests.boot, name="guest_boot"),
+    path("guests/heartbeat/", guests.heartbeat, name="guest_heartbeat"),
     path("administration/", overview.overview, name="administration"),
     path("administration/people/", people.people, name="administration_people"),
     path("administration/people/<int:person_id>/", people.person, name="administration_person"),

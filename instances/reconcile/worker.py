@@ -21,7 +21,7 @@ from instances.errors import ProviderError, StaleInstance
 from instances.models import Instance
 from instances.providers.base import Account, Observed, Provider, Screen, Spec
 from instances.services import grants as data
-from instances.services import transitions
+from instances.services import guests, transitions
 from instances.services.clouds import provider_for
 from instances.states import Desired, Phase, Progress, State
 
@@ -123,6 +123,8 @@ def _perform(provider: Provider, instance: Instance, step: Step) -> Observed | N
     elif step.act is Act.DELETE:
         provider.delete(instance.key)
     elif step.act is Act.ENSURE:
+        if provider.phones_home:
+            guests.expect(instance)
         return provider.ensure(spec_of(instance), partial(transitions.progress, instance))
     return None
 

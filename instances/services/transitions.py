@@ -14,6 +14,7 @@ from instances.errors import IllegalTransition, StaleInstance
 from instances.models import Instance, InstanceEvent
 from instances.states import TRANSITIONS, Desired, Progress, State
 
+from .mail import Kind, notify
 from .wake import wake_line
 
 FREEING = (State.STOPPED, State.FAILED, State.DELETED)
@@ -27,7 +28,7 @@ def advance(
 
     `action` names it in the audit trail when somebody asked for it; otherwise it is the portal's own doing.
     """
-    before = State(instance.state)
+    before, wished = State(instance.state), Desired(instance.desired)
     if to not in TRANSITIONS[before]:
         raise IllegalTransition(f"It is {before.value}: it cannot become {to.value} now.")
     fields |= {"state": to, "state_since": timezone.now(), "message": reason}
@@ -46,6 +47,7 @@ def advance(
             actor_id=actor.user_id if actor else None,
         )
         tell(instance)
+        tell_owner(instance, wished, actor=actor, reason=reason)
         if to in FREEING:
             transaction.on_commit(wake_line)
         audit.record(
@@ -101,6 +103,26 @@ def progress(instance: Instance, step: Progress, message: str) -> None:
     with transaction.atomic():
         InstanceEvent.objects.create(instance=instance, generation=instance.generation, step=step, message=message)
         tell(instance)
+
+
+def tell_owner(instance: Instance, wished: Desired, *, actor: Actor | None, reason: str) -> None:
+    """Mail them what they did not do themselves: that it failed, or that it is not to run any more (`wished`: what
+    was wanted until now).
+    """
+    if actor and instance.owner_id in actor.accounts:
+        return
+    stops = {Desired.STOPPED: Kind.STOPPED, Desired.DELETED: Kind.DELETED}
+    if instance.state == State.FAILED:
+        kind = Kind.FAILED
+    elif instance.desired != wished and instance.desired in stops:
+        kind = stops[Desired(instance.desired)]
+    elif instance.state == State.STOPPED and wished == Desired.RUNNING:
+        kind = Kind.STOPPED
+    else:
+        return
+    facts = {"by": actor.name} if actor else {"reason": reason}
+    key = f"{kind}:{instance.pk}:{instance.generation}"
+    notify(instance.owner, kind, key=key, instance=instance, **facts)
 
 
 def told(instance: Instance, message: str, *, actor: Actor | None = None) -> None:
