@@ -15,6 +15,7 @@ class MortalPostgres(EmbeddedPostgres):
     def start(self) -> None:
         self._server.ensure_postgres_running()
 
-    def deadlocks(self) -> int:
-        """How many it had to end."""
-        return self._server.log.read_text(errors="replace").count("ERROR:  deadlock detected")
+    def deadlocks(self) -> list[str]:
+        """Those that it had to end, as its log describes them."""
+        told = self._server.log.read_text(errors="replace").split("ERROR:  deadlock detected")[1:]
+        return ["\n".join(one.splitlines()[:12]) for one in told]

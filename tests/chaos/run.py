@@ -84,7 +84,7 @@ def _run(play: Script, postgres: MortalPostgres, workers: Supervisor, cloud: Fau
     say(f"asked of the cloud: {_counts(told['calls'])}; faults: {_counts(told['faults'])}")
     failed = _settles(people, workers, cloud)
     if deadlocks := postgres.deadlocks():
-        say(f"PostgreSQL had to end {deadlocks} deadlocks")
+        say("\n".join(["PostgreSQL had to end deadlocks:", *deadlocks]))
     return failed or bool(deadlocks)
 
 
@@ -106,18 +106,17 @@ def _break(
         events += [(begin, partial(cloud.storms, storm)), (end, partial(cloud.storms, Storm.NONE))]
     events.sort(key=lambda one: one[0])
     began = now = time.monotonic()
-    killed, (pause, victim) = 0, next(play.kills)
-    kill_at = now + pause
+    killed, (kill_at, victim) = 0, next(play.kills)
     while acting.is_alive() or events or (now < began + BREAKING and _unmet(people, cloud) > ENOUGH * LAUNCHES):
         workers.tend()
-        time.sleep(0.1)
+        time.sleep(0.2)
         now = time.monotonic()
         if events and now >= began + events[0][0]:
             events.pop(0)[1]()
-        if now >= kill_at:
+        if (calls := sum(cloud.told()["calls"].values())) >= kill_at:
             killed += _kill(workers, victim)
-            pause, victim = next(play.kills)
-            kill_at = now + pause
+            more, victim = next(play.kills)
+            kill_at = calls + more
     return killed
 
 

@@ -14,13 +14,13 @@ WORKERS = 3
 SHARES = {
     Fault.SLOW: 0.03,
     Fault.BEFORE: 0.04,
-    Fault.AFTER: 0.03,
-    Fault.LOST: 0.03,
+    Fault.AFTER: 0.05,
+    Fault.LOST: 0.04,
     Fault.HANG: 0.02,
-    Fault.LATE: 0.04,
-    Fault.TWICE: 0.03,
-    Fault.ABSENT: 0.03,
-    Fault.PARTIAL: 0.05,
+    Fault.LATE: 0.08,
+    Fault.TWICE: 0.06,
+    Fault.ABSENT: 0.04,
+    Fault.PARTIAL: 0.10,
 }
 
 
@@ -44,8 +44,8 @@ class Story:
 @dataclass(frozen=True, slots=True)
 class Script:
     stories: list[Story]
-    kills: Iterator[tuple[float, int]]
-    """After how many seconds which worker gets its -9, without end."""
+    kills: Iterator[tuple[int, int]]
+    """After how many calls to the cloud which worker gets its -9, without end: so it dies at work."""
     storms: list[tuple[float, float, Storm]]
     """From when to when everything is so."""
     crash: tuple[float, float]
@@ -62,10 +62,10 @@ def script(seed: int, people: int) -> Script:
     return Script(stories, _kills(seed), storms, (begin, begin + dice.uniform(0.5, 2)))
 
 
-def _kills(seed: int) -> Iterator[tuple[float, int]]:
+def _kills(seed: int) -> Iterator[tuple[int, int]]:
     dice = random.Random(f"{seed}: kills")
     while True:
-        yield dice.uniform(2, 6), dice.randrange(WORKERS)
+        yield dice.randint(20, 90), dice.randrange(WORKERS)
 
 
 def _deeds(dice: random.Random) -> list[tuple[float, Deed]]:
