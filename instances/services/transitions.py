@@ -22,11 +22,19 @@ FREEING = (State.STOPPED, State.FAILED, State.DELETED)
 
 
 def advance(
-    instance: Instance, to: State, *, actor: Actor | None, reason: str, action: str = "", **fields: Any
+    instance: Instance,
+    to: State,
+    *,
+    actor: Actor | None,
+    reason: str,
+    action: str = "",
+    step: tuple[Progress, str] | None = None,
+    **fields: Any,
 ) -> None:
     """Move to `to` and set `fields`, recording who and why; a race's loser gets StaleInstance.
 
-    `action` names it in the audit trail when somebody asked for it; otherwise it is the portal's own doing.
+    `action` names it in the audit trail when somebody asked for it; otherwise it is the portal's own doing. `step`: the
+    step of a launch that begins with it, and one line for whoever waits.
     """
     before, wished = State(instance.state), Desired(instance.desired)
     if to not in TRANSITIONS[before]:
@@ -38,14 +46,11 @@ def advance(
             raise StaleInstance("Somebody or something else changed it at the same moment.")
         for name, value in fields.items():
             setattr(instance, name, value)
-        InstanceEvent.objects.create(
-            instance=instance,
-            generation=instance.generation,
-            before=before,
-            after=to,
-            message=reason,
-            actor_id=actor.user_id if actor else None,
-        )
+        shared = {"instance": instance, "generation": instance.generation, "at": fields["state_since"]}
+        events = [InstanceEvent(**shared, step=step[0], message=step[1])] if step else []
+        who = actor.user_id if actor else None
+        events.append(InstanceEvent(**shared, before=before, after=to, message=reason, actor_id=who))
+        InstanceEvent.objects.bulk_create(events)
         tell(instance)
         tell_owner(instance, wished, actor=actor, reason=reason)
         if to in FREEING:

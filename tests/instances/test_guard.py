@@ -70,7 +70,17 @@ def test_so_many_calls_are_under_way_at_once_and_no_more(facility: Facility) -> 
     busy = pytest.raises(guard.Held, match="busy")
     with guard.permitted(rows[0]), guard.permitted(rows[1]), busy, guard.permitted(rows[2]):
         pass
+    guard.give_back(rows[1])
     with guard.permitted(rows[2]):
+        pass
+
+
+def test_a_call_that_fails_gives_its_place_back(facility: Facility) -> None:
+    limit(concurrency=1)
+    first, second = leased(facility), leased(facility)
+    with pytest.raises(ProviderError), guard.permitted(first):
+        raise SILENCE
+    with guard.permitted(second):
         pass
 
 
