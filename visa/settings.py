@@ -53,6 +53,9 @@ ORPHANS = env.str("VISA_ORPHANS", default="report")  # what no row knows in a cl
 if ORPHANS not in ("report", "adopt", "delete"):
     raise ValueError("VISA_ORPHANS is report, adopt or delete")
 ORPHANS_AFTER = timedelta(hours=env.float("VISA_ORPHANS_AFTER_HOURS", default=24))
+# What counts as a computation: processor cores in use on average over a minute, and the share of GPUs that is busy.
+IDLE_LOAD = env.float("VISA_IDLE_LOAD", default=0.05)
+IDLE_GPU = env.float("VISA_IDLE_GPU", default=0.05)
 DATA_TARGET = env.str("VISA_DATA_TARGET", default="/data")  # where instances see it
 
 # Unix ids that the portal gives by itself, where claims and catalogues say none. Never reuse a range elsewhere.

@@ -39,7 +39,8 @@ def advance(
     before, wished = State(instance.state), Desired(instance.desired)
     if to not in TRANSITIONS[before]:
         raise IllegalTransition(f"It is {before.value}: it cannot become {to.value} now.")
-    fields |= {"state": to, "state_since": timezone.now(), "message": reason}
+    now = timezone.now()
+    fields |= {"state": to, "state_since": now, "message": reason, "review_at": now}
     with transaction.atomic():
         mine = Instance.objects.filter(pk=instance.pk, state=before, desired=instance.desired, lease=instance.lease)
         if not mine.update(**fields):
@@ -85,7 +86,7 @@ def advance_many(
         moved = [pk for pk, _, _ in rows]
         if not moved:
             return []
-        Instance.objects.filter(pk__in=moved).update(**fields, state=to, state_since=now, message=reason)
+        Instance.objects.filter(pk__in=moved).update(**fields, state=to, state_since=now, message=reason, review_at=now)
         events = []
         for pk, _, generation in rows:
             if ready:

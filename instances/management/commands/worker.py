@@ -18,6 +18,8 @@ from auth.catalogues.schedule import tick as read_catalogues
 from auth.catalogues.useroffice.threads import Consumers
 from instances.mail.digest import make_digests
 from instances.mail.send import sweep as hand_over_lost_mail
+from instances.reconcile.activity import look as look_at_loads
+from instances.reconcile.lifetimes import sweep as sweep_lifetimes
 from instances.reconcile.metrics import Loops, serve
 from instances.reconcile.queue import place
 from instances.reconcile.sweep import forget_old_tickets, sweep
@@ -57,6 +59,8 @@ async def run(concurrency: int) -> None:
         asyncio.create_task(every(1.0, place)),
         asyncio.create_task(every(1.0, rights.sweep)),
         asyncio.create_task(every(1.0, end_expired)),
+        asyncio.create_task(every(15.0, look_at_loads)),
+        asyncio.create_task(every(30.0, sweep_lifetimes)),
         asyncio.create_task(every(600.0, forget_old_tickets)),
         asyncio.create_task(every(5.0, read_catalogues)),
         asyncio.create_task(every(30.0, hand_over_lost_mail)),
