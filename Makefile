@@ -4,7 +4,8 @@ python := .venv/bin/python
 
 SEEDS ?= 3 4 5
 
-.PHONY: demo test check format bench bench-catalogue bench-lifecycle chaos screenshots lock
+.PHONY: demo test test-openstack check format
+.PHONY: bench bench-catalogue bench-lifecycle bench-openstack chaos screenshots lock
 
 demo: ## everything on this machine: installs what is missing, starts, prints an address
 	@scripts/install
@@ -13,6 +14,10 @@ demo: ## everything on this machine: installs what is missing, starts, prints an
 test: ## all tests, on real servers
 	@scripts/install test
 	@$(python) -m pytest $(ARGS)
+
+test-openstack: ## the contract suite and the OpenStack tests, on a real OpenStack on this machine
+	@scripts/install openstack
+	@$(python) -m pytest --openstack tests/providers/test_contract.py tests/openstack $(ARGS)
 
 check: ## style, types, architecture, templates
 	@scripts/install test
@@ -43,6 +48,10 @@ chaos: ## SEEDS of the chaos suite: workers killed, PostgreSQL crashed, a cloud 
 	@scripts/install test
 	@for seed in $(SEEDS); do $(python) -m tests.chaos.run $$seed || exit 1; done
 
+bench-openstack: ## how often nova is asked, by idle instances and by a launch
+	@scripts/install openstack
+	@$(python) -m pytest --openstack -q -s tests/openstack/bench.py
+
 screenshots: ## the pictures of the README
 	@scripts/install test
 	@$(python) -m tests.screenshots
@@ -50,7 +59,7 @@ screenshots: ## the pictures of the README
 compile := pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: ## pin what requirements/*.in ask for; JupyterLab's with the interpreter that instances have
-	@for set in portal dev; do .venv/bin/$(compile) -o requirements/$$set.txt requirements/$$set.in; done
+	@for set in portal dev openstack; do .venv/bin/$(compile) -o requirements/$$set.txt requirements/$$set.in; done
 	@/usr/bin/python3 -m venv --clear .environments/lock
 	@.environments/lock/bin/pip install --quiet pip-tools
 	@.environments/lock/bin/$(compile) -o requirements/jupyter.txt requirements/jupyter.in
