@@ -79,8 +79,10 @@ class OpenStackProvider(Provider):
             copies = self._copies(spec.id)
             server = copies[0] if copies else None
             attempt = 1
-            if server and server.generation < spec.generation and changes.beyond_repair(server):
-                attempt = server.attempt + 1 if statuses.passing(server.fault) else 1
+            if server and (
+                statuses.lost_race(server) or (server.beyond_repair and server.generation < spec.generation)
+            ):
+                attempt = server.attempt + 1 if statuses.lost_race(server) else 1
                 self._remove(server)
                 server = None
             if server is None:
@@ -274,7 +276,7 @@ class OpenStackProvider(Provider):
         if phase is Phase.FAILED:
             model, _ = server.gpus
             message = statuses.reason(server.fault, gpu_model=model, size=_size(server))
-            if statuses.passing(server.fault) and server.attempt < statuses.ATTEMPTS:
+            if statuses.lost_race(server):
                 # An older generation than the wished one: the next `ensure` tries again.
                 return Observed(Phase.STOPPED, 0, message=message, reference=server.id)
         return Observed(phase, generation, answering, message, server.id)
