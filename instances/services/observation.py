@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector as Base
 
 from instances.models import Cloud, Instance, Stray
+from instances.models.mail import Fate, Mail
 from instances.services.clouds import provider_for
 from instances.states import State
 
@@ -57,3 +58,8 @@ def _metrics(now: datetime) -> Iterator[Metric]:
     for kind, count in Stray.objects.order_by().values_list("kind").annotate(Count("pk")):
         strays.add_metric([kind], count)
     yield strays
+    mails = GaugeMetricFamily("visa_mails_unsent", "Mails that wait, and that could not be sent.", labels=["fate"])
+    unsent = Mail.objects.filter(fate__in=[Fate.WAITING, Fate.FAILED]).order_by()
+    for fate, count in unsent.values_list("fate").annotate(Count("pk")):
+        mails.add_metric([fate], count)
+    yield mails
