@@ -12,9 +12,11 @@ from auth.access import Actor
 from auth.models import RoleGrant, User
 from instances.errors import Conflict
 from instances.models import ExtensionRequest, Instance, LifetimeRule
+from instances.states import State
 
 LONGEST = timedelta(days=400)
 """As far ahead as anybody may ask for."""
+AT_REST = (State.STOPPED, State.FAILED)
 
 
 def all_rules() -> list[LifetimeRule]:
@@ -89,6 +91,26 @@ def extension_for(actor: Actor, instance: Instance, rule: LifetimeRule | None) -
         because = "You cannot extend it by yourself."
     helped = " Ask for more time." if rule.on_request else " It cannot be extended any more."
     return Extension(0, 0, rule.on_request, because + helped)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What its owner was warned of, as long as it holds. `kind`: lifetime, idle or deletion."""
+
+    kind: str
+    at: datetime
+
+
+def ending_of(instance: Instance) -> Ending | None:
+    """The nearest end that it was warned of and that its state still leads to."""
+    kinds: tuple[str, ...] = ()
+    if not instance.pinned and instance.is_open:
+        kinds = ("lifetime", "idle")
+    elif not instance.pinned and instance.state in AT_REST:
+        kinds = ("deletion",)
+    given = instance.warnings
+    found = [Ending(kind, datetime.fromisoformat(given[kind]["end"])) for kind in kinds if kind in given]
+    return min(found, key=lambda one: one.at, default=None)
 
 
 def length(hours: int) -> str:
