@@ -4,6 +4,7 @@ from django.urls import path
 
 from instances.views import actions, desktop, detail, experiments, guests, home, mail, new, progress, time, why
 from instances.views.administration import catalogues, lifetimes, overview, people, requests, roles, trail
+from instances.views.administration import mail as letters
 
 app_name = "instances"
 urlpatterns = [
@@ -52,5 +53,8 @@ urlpatterns = [
     path("administration/audit/", trail.audit, name="administration_audit"),
     path("administration/audit/download/", trail.download, name="administration_download"),
     path("administration/audit/chain/", trail.chain, name="administration_chain"),
+    path("administration/mail/", letters.mails, name="administration_mail"),
+    path("administration/mail/<uuid:mail_id>/", letters.letter, name="administration_letter"),
+    path("administration/mail/<uuid:mail_id>/resend/", letters.resend, name="administration_resend"),
     path("administration/catalogues/", catalogues.catalogues, name="administration_catalogues"),
 ]
