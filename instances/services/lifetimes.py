@@ -119,6 +119,17 @@ def length(hours: int) -> str:
     return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
+def promised(rule: LifetimeRule | None) -> str:
+    """What is said of a lifetime before a launch: `14 days from when it is ready; you can extend it 2 times`."""
+    if rule is None or rule.hours is None:
+        return "without end"
+    more = "you can ask for more" if rule.on_request else ""
+    if rule.extend_times:
+        often = {1: "once", 2: "twice"}.get(rule.extend_times, f"{rule.extend_times} times")
+        more = f"you can extend it {often}, by {length(rule.extend_hours)}"
+    return f"{length(rule.hours)} from when it is ready" + (f"; {more}" if more else "")
+
+
 def alive(actor: Actor, instance: Instance) -> dict[str, Any]:
     """What a start has to write so that it does not end again at once: an extension, where its lifetime has passed.
 

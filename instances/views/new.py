@@ -13,6 +13,7 @@ from auth.models import User
 from instances.errors import Conflict, Denied, Invalid
 from instances.models import Flavour
 from instances.services import launch as launching
+from instances.services import lifetimes
 from instances.services import options as offering
 from instances.services.display import DEFAULT
 from instances.services.options import ExperimentChoice, LaunchOptions, Wanted
@@ -104,11 +105,19 @@ def _form(
         "errors": errors or {},
         **_listed(options.experiments, options.more),
         "groups": grouped(options),
+        "lives": _lives(user, options),
         "chosen": _chosen(options.experiments, choices.experiments),
         "sizes": [(f"{width}x{height}", f"{width} × {height}") for width, height in options.resolutions],
         "section": "new",
     }
     return render(request, "instances/new.html", context, status=status)
+
+
+def _lives(user: User, options: LaunchOptions) -> dict[int, str]:
+    """How long an instance would live, in words, by flavour."""
+    rules, roles = lifetimes.all_rules(), (user.seen_as or user.as_actor()).roles
+    flavours = [choice.flavour.pk for choice in options.flavours]
+    return {pk: lifetimes.promised(lifetimes.rule_for(pk, roles, rules)) for pk in flavours}
 
 
 def _public(choice: ExperimentChoice) -> bool:

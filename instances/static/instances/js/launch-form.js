@@ -59,6 +59,7 @@ function summary() {
   form.querySelector("[data-screen='1']").hidden = fit || !dual;
   say("environment", environment?.dataset.label);
   say("flavour", flavour && `${flavour.dataset.label} (${flavour.dataset.hint})`);
+  say("life", flavour?.dataset.life);
   const sizes = [form.screen0, form.screen1].slice(0, dual ? 2 : 1).map((field) => field.value.replace("x", " × "));
   say("display", layout && `${layout.dataset.label}, ${fit ? "fits your windows" : sizes.join(" and ")}`);
 }
