@@ -2,7 +2,10 @@ PORT ?= 8000
 DATA ?= var
 python := .venv/bin/python
 
-.PHONY: demo test check format bench bench-catalogue screenshots lock
+SEEDS ?= 3 4 5
+
+.PHONY: demo test test-openstack check format
+.PHONY: bench bench-catalogue bench-lifecycle bench-openstack chaos screenshots lock
 
 demo: ## everything on this machine: installs what is missing, starts, prints an address
 	@scripts/install
@@ -11,6 +14,10 @@ demo: ## everything on this machine: installs what is missing, starts, prints an
 test: ## all tests, on real servers
 	@scripts/install test
 	@$(python) -m pytest $(ARGS)
+
+test-openstack: ## the contract suite and the OpenStack tests, on a real OpenStack on this machine
+	@scripts/install openstack
+	@$(python) -m pytest --openstack tests/providers/test_contract.py tests/openstack $(ARGS)
 
 check: ## style, types, architecture, templates
 	@scripts/install test
@@ -33,6 +40,18 @@ bench-catalogue: ## how fast a large catalogue is taken over, and lists with it
 	@scripts/install test
 	@$(python) -m tests.bench_catalogue
 
+bench-lifecycle: ## what 10,000 instances cost while little happens, and how a rush of launches drains
+	@scripts/install test
+	@$(python) -m tests.bench_lifecycle
+
+chaos: ## SEEDS of the chaos suite: workers killed, PostgreSQL crashed, a cloud that lies
+	@scripts/install test
+	@for seed in $(SEEDS); do $(python) -m tests.chaos.run $$seed || exit 1; done
+
+bench-openstack: ## how often nova is asked, by idle instances and by a launch
+	@scripts/install openstack
+	@$(python) -m pytest --openstack -q -s tests/openstack/bench.py
+
 screenshots: ## the pictures of the README
 	@scripts/install test
 	@$(python) -m tests.screenshots
@@ -40,7 +59,7 @@ screenshots: ## the pictures of the README
 compile := pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: ## pin what requirements/*.in ask for; JupyterLab's with the interpreter that instances have
-	@for set in portal dev; do .venv/bin/$(compile) -o requirements/$$set.txt requirements/$$set.in; done
+	@for set in portal dev openstack; do .venv/bin/$(compile) -o requirements/$$set.txt requirements/$$set.in; done
 	@/usr/bin/python3 -m venv --clear .environments/lock
 	@.environments/lock/bin/pip install --quiet pip-tools
 	@.environments/lock/bin/$(compile) -o requirements/jupyter.txt requirements/jupyter.in
