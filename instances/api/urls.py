@@ -4,7 +4,7 @@ from rest_framework.routers import SimpleRouter
 
 from .administration import AuditView, RoleView
 from .time import ExtensionViewSet
-from .views import EnvironmentViewSet, ExperimentViewSet, FlavourView, InstanceViewSet
+from .views import EnvironmentViewSet, ExperimentViewSet, FlavourView, InstanceViewSet, QuotaView
 
 router = SimpleRouter(use_regex_path=False)
 router.register("environments", EnvironmentViewSet, basename="environment")
@@ -16,6 +16,7 @@ app_name = "api"
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("flavours/", FlavourView.as_view(), name="flavours"),
+    path("quotas/", QuotaView.as_view(), name="quotas"),
     path("roles/", RoleView.as_view(), name="roles"),
     path("audit/", AuditView.as_view(), name="audit"),
     path("", include(router.urls)),

@@ -16,7 +16,7 @@ from instances.services import launch as launching
 from instances.services import lifetimes
 from instances.services import options as offering
 from instances.services.display import DEFAULT
-from instances.services.options import ExperimentChoice, LaunchOptions, Wanted
+from instances.services.options import ExperimentChoice, FlavourChoice, LaunchOptions, Wanted
 
 from .common import page, user_of
 
@@ -78,6 +78,15 @@ def grants(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @page
+def hardware(request: HttpRequest) -> HttpResponse:
+    """What can be had for the chosen experiments, and what remains of one's quotas."""
+    choices = Choices(experiments=_numbers(request.GET), flavour=request.GET.get("flavour", ""))
+    context = _hardware(user_of(request), choices.experiments) | {"choices": choices}
+    return render(request, "instances/_hardware.html", context)
+
+
+@require_safe
+@page
 def picks(request: HttpRequest) -> HttpResponse:
     """The list of experiments that fit a search, below those that are chosen already."""
     chosen = _numbers(request.GET)
@@ -98,26 +107,19 @@ def _form(
 ) -> HttpResponse:
     wanted = Wanted(ids=frozenset(choices.experiments)) if choices else _wanted(request.GET)
     options = offering.launch_options(acting_user=user, wanted=wanted)
-    choices = choices or first_choices(options, wanted)
-    context = {
+    chosen = choices.experiments if choices else first_experiments(options, wanted)
+    there = _hardware(user, chosen)
+    choices = choices or first_choices(options, there["flavours"], chosen)
+    context = there | {
         "options": options,
         "choices": choices,
         "errors": errors or {},
         **_listed(options.experiments, options.more),
-        "groups": grouped(options),
-        "lives": _lives(user, options),
         "chosen": _chosen(options.experiments, choices.experiments),
         "sizes": [(f"{width}x{height}", f"{width} × {height}") for width, height in options.resolutions],
         "section": "new",
     }
     return render(request, "instances/new.html", context, status=status)
-
-
-def _lives(user: User, options: LaunchOptions) -> dict[int, str]:
-    """How long an instance would live, in words, by flavour."""
-    rules, roles = lifetimes.all_rules(), (user.seen_as or user.as_actor()).roles
-    flavours = [choice.flavour.pk for choice in options.flavours]
-    return {pk: lifetimes.promised(lifetimes.rule_for(pk, roles, rules)) for pk in flavours}
 
 
 def _public(choice: ExperimentChoice) -> bool:
@@ -146,23 +148,32 @@ def _wanted(asked: QueryDict) -> Wanted:
     )
 
 
-def grouped(options: LaunchOptions) -> list[tuple[str, list[Any]]]:
+def _hardware(user: User, experiments: list[int]) -> dict[str, Any]:
     """Flavours under General, Memory and GPU; a group with none is left out."""
+    bounds = offering.bounds_for(experiments, acting_user=user)
+    flavours = offering.flavour_choices(bounds, acting_user=user)
     groups = [
-        (label, [choice for choice in options.flavours if choice.flavour.group == value])
+        (label, [choice for choice in flavours if choice.flavour.group == value])
         for value, label in Flavour.Group.choices
     ]
-    return [(label, choices) for label, choices in groups if choices]
+    return {
+        "bounds": bounds,
+        "flavours": flavours,
+        "groups": [(label, found) for label, found in groups if found],
+        "lives": _lives(user, flavours),
+    }
 
 
-def first_choices(options: LaunchOptions, wanted: Wanted) -> Choices:
-    """What was chosen last time, as far as it can still be had, and what the link asks for."""
-    remembered = options.remembered
-    display = DEFAULT | remembered.get("display", {})
-    environments = [choice.environment.slug for choice in options.environments if choice.available]
-    available = [choice.flavour.slug for choice in options.flavours if choice.available]
-    sizes = [f"{size['width']}x{size['height']}" for size in display["screens"]] or ["1920x1080"]
-    experiments = [
+def _lives(user: User, flavours: Sequence[FlavourChoice]) -> dict[int, str]:
+    """How long an instance would live, in words, by flavour."""
+    rules, roles = lifetimes.all_rules(), (user.seen_as or user.as_actor()).roles
+    keys = [choice.flavour.pk for choice in flavours]
+    return {pk: lifetimes.promised(lifetimes.rule_for(pk, roles, rules)) for pk in keys}
+
+
+def first_experiments(options: LaunchOptions, wanted: Wanted) -> list[int]:
+    """What the link asks for; otherwise the one that has beam time now."""
+    asked = [
         choice.id
         for choice in options.experiments
         if choice.id in wanted.ids
@@ -170,8 +181,17 @@ def first_choices(options: LaunchOptions, wanted: Wanted) -> Choices:
         or (choice.doi and choice.doi.lower() in wanted.dois)
     ]
     running = [choice.id for choice in options.experiments if choice.phase == "running" and not _public(choice)]
-    if not experiments and len(running) == 1:
-        experiments = running
+    return asked or (running if len(running) == 1 else [])
+
+
+def first_choices(options: LaunchOptions, flavours: list[FlavourChoice], experiments: list[int]) -> Choices:
+    """What was chosen last time, as far as it can still be had; otherwise what starts at once."""
+    remembered = options.remembered
+    display = DEFAULT | remembered.get("display", {})
+    environments = [choice.environment.slug for choice in options.environments if choice.available]
+    free_first = sorted(flavours, key=lambda choice: choice.position is not None)
+    available = [choice.flavour.slug for choice in free_first if choice.available]
+    sizes = [f"{size['width']}x{size['height']}" for size in display["screens"]] or ["1920x1080"]
     return Choices(
         experiments=experiments,
         environment=_remembered(remembered.get("environment"), environments),

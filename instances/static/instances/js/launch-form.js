@@ -3,6 +3,7 @@ import { refresh } from "./refresh.js";
 
 const form = document.getElementById("launch");
 const list = document.getElementById("experiments");
+const hardware = document.getElementById("hardware");
 const chosen = document.getElementById("chosen");
 const checked = (name) => form.querySelector(`[name=${name}]:checked`);
 const say = (what, text) => { form.querySelector(`[data-summary=${what}]`).textContent = text || "–"; };
@@ -60,6 +61,9 @@ function summary() {
   say("environment", environment?.dataset.label);
   say("flavour", flavour && `${flavour.dataset.label} (${flavour.dataset.hint})`);
   say("life", flavour?.dataset.life);
+  const wait = flavour?.dataset.wait;
+  form.querySelector("[data-summary-wait]").hidden = !wait;
+  say("wait", wait);
   const sizes = [form.screen0, form.screen1].slice(0, dual ? 2 : 1).map((field) => field.value.replace("x", " × "));
   say("display", layout && `${layout.dataset.label}, ${fit ? "fits your windows" : sizes.join(" and ")}`);
 }
@@ -69,6 +73,7 @@ form.addEventListener("change", ({ target }) => {
   if (target.name === "experiments") {
     chips();
     refresh(document.getElementById("grants"));
+    refresh(hardware);
   }
 });
 const searching = document.getElementById("experiment-search");
@@ -76,4 +81,5 @@ searching?.addEventListener("input", () => search(searching.value.toLowerCase().
 searching?.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
 // Where there are more than the page lists, the server looks through all of them a moment later.
 list?.addEventListener("htmx:afterSwap", chips);
+hardware.addEventListener("htmx:afterSwap", summary);
 addEventListener("pageshow", () => { chips(); summary(); });
