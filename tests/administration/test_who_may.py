@@ -8,31 +8,38 @@ from django.utils import timezone
 
 from auth.access import Role
 from auth.models import AuditEvent, RoleGrant, User
+from instances.models import Cloud, Instance, Stray
 from instances.urls import urlpatterns
-from tests.facility import Facility
+from tests.facility import Facility, instance
 
 from .conftest import As
 
 pytestmark = pytest.mark.django_db
 STAFF = {"ivy": "administrator", "aud": "auditor", "eve": "IT support"}
 OTHERS = ["ada", "bob", "sci"]
-CHANGING = {"grant", "end", "block", "unblock"}
+CHANGING = {"grant", "end", "block", "unblock", "look_again", "adopt", "discard", "change_cloud", "gone"}
+CHANGES = ("/grant/", "/end/", "/block/", "/unblock/", "/look-again/", "/adopt/", "/delete/", "/change/", "/gone/")
 PATTERNS = [p.name for p in urlpatterns if p.name and p.name.startswith("administration")]
 
 
 def addresses(facility: Facility) -> dict[str, str]:
     """One address for each page; a page that is added is among them, or fails here."""
     grant = RoleGrant.objects.get(role=Role.INSTRUMENT_SCIENTIST)
-    found = {}
-    for name in PATTERNS:
-        arguments = {"person": [facility.bob.pk], "block": [facility.bob.pk], "unblock": [facility.bob.pk]}
-        page = name.partition("_")[2]
-        found[page] = reverse(f"instances:{name}", args=arguments.get(page, [grant.pk] if page == "end" else []))
-    return found
+    lost = Instance.objects.first() or instance(facility, facility.ada)
+    labels = {"owner": "ada", "environment": "desktop", "flavour": "s"}
+    stray, _ = Stray.objects.get_or_create(
+        cloud=facility.cloud, kind="orphan", key="e" * 32, defaults={"phase": "running", "labels": labels}
+    )
+    arguments: dict[str, list[object]] = dict.fromkeys(("person", "block", "unblock"), [facility.bob.pk])
+    arguments |= dict.fromkeys(("adopt", "discard"), [stray.pk])
+    arguments |= dict.fromkeys(("change_cloud", "gone"), [facility.cloud.pk])
+    arguments |= {"end": [grant.pk], "look_again": [lost.pk]}
+    pages = [(name, name.partition("_")[2]) for name in PATTERNS]
+    return {page: reverse(f"instances:{name}", args=arguments.get(page, [])) for name, page in pages}
 
 
 def everything() -> list[list[tuple[object, ...]]]:
-    kept: list[type[models.Model]] = [User, RoleGrant]
+    kept: list[type[models.Model]] = [User, RoleGrant, Cloud, Stray, Instance]
     return [list(model.objects.order_by("pk").values_list()) for model in kept]
 
 
@@ -72,7 +79,7 @@ def test_staff_see_every_page(persona: str, facility: Facility, signed_in: As) -
         if persona != "ivy":
             offered = text.lower().count("<form") - text.count('method="get"') - text.count("/sign-out/")
             assert offered == 0, f"{address} offers a form"
-            assert not any(word in text for word in ("/grant/", "/end/", "/block/", "/unblock/")), address
+            assert not any(word in text for word in CHANGES), address
     assert "Administration" in client.get("/").content.decode()
 
 
@@ -80,14 +87,15 @@ def test_staff_see_every_page(persona: str, facility: Facility, signed_in: As) -
 def test_whoever_only_looks_changes_nothing_by_any_address(
     persona: str, reason: str, facility: Facility, signed_in: As
 ) -> None:
-    client, before = signed_in(getattr(facility, persona)), everything()
+    client, pages = signed_in(getattr(facility, persona)), addresses(facility)
+    before = everything()
     filled = {
         "person": "bob",
         "role": "auditor",
         "until": f"{timezone.now():%Y}-12-31",
         "because": "because I would like to see",
     }
-    for address in addresses(facility).values():
+    for address in pages.values():
         answer = client.post(address, filled)
         assert answer.status_code == 403, address
         assert reason in answer.content.decode()
@@ -101,8 +109,9 @@ def test_an_auditor_who_is_administrator_as_well_changes_nothing(facility: Facil
 
 
 def test_changing_something_needs_a_login_of_the_last_minutes(facility: Facility, signed_in: As) -> None:
-    client, before = signed_in(facility.ivy, fresh=False), everything()
-    for page, address in addresses(facility).items():
+    client, pages = signed_in(facility.ivy, fresh=False), addresses(facility)
+    before = everything()
+    for page, address in pages.items():
         if page in CHANGING:
             assert client.get(address).status_code == 302
             assert client.post(address, {"because": "because of the rules"}).status_code == 403
