@@ -10,9 +10,9 @@ from .plan import PATIENCE, Act, Step, Wish, plan
 
 AT_REST = (Phase.ABSENT, Phase.STOPPED, Phase.FAILED)
 ACTS = {
-    Act.ENSURE: "A worker has it made, or started anew.",
-    Act.STOP: "A worker has it stopped.",
-    Act.DELETE: "A worker has it deleted, until its cloud has denied twice that it is there.",
+    Act.ENSURE: "A worker will make it, or start it anew.",
+    Act.STOP: "A worker will stop it.",
+    Act.DELETE: "A worker will delete it, until its cloud has denied twice that it is there.",
 }
 PROVING = (
     "It is asked for by name. Denied twice and missing for 10 seconds it counts as gone, and is shown as failed;"
@@ -85,7 +85,7 @@ def seen(observed: Observed) -> str:
 def _because(wish: Wish, observed: Observed, around: Around) -> str:
     if around.trouble:
         return f"Its cloud does not answer: {around.trouble}"
-    if _missing(wish, observed):
+    if wish.missing_for is not None or _missing(wish, observed):
         return "Its cloud’s list lacks it."
     if around.failures:
         times = "Once" if around.failures == 1 else f"{around.failures} times"
@@ -128,8 +128,8 @@ def _following(wish: Wish, observed: Observed, around: Around, step: Step) -> tu
     if step.act is not Act.NOTHING:
         return ACTS[step.act], False
     if step.state is wish.state:
-        return "It is asked for again.", False
-    return f"It is shown as {step.state.value}.", False
+        return "It will be asked for again.", False
+    return f"It will be shown as {step.state.value}.", False
 
 
 def _missing(wish: Wish, observed: Observed) -> bool:

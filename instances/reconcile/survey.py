@@ -47,7 +47,7 @@ def report(cloud: Cloud) -> Survey:
         return Survey(cloud, look.error)
     differing, agreeing = _compared(cloud, look)
     would = [(one.instance.key, one.drift.following) for one in differing]
-    would += [(row.key, "It is deleted once more.") for row in look.beside.remnants]
+    would += [(row.key, "It will be deleted once more.") for row in look.beside.remnants]
     would += _fates(cloud, [*look.beside.orphans, *look.beside.copies])
     return _survey(cloud, look, differing, agreeing, would)
 
@@ -122,8 +122,8 @@ def _fates(cloud: Cloud, found: Sequence[Found]) -> list[tuple[str, str]]:
     for one in found:
         row = known.get(_place(one))
         fate = (row.fate or ripe.get(row.pk, "")) if row else ""
-        words = {Stray.Fate.DELETE: "It is deleted.", Stray.Fate.ADOPT: "It is adopted."}
-        would.append((one.id, words.get(Stray.Fate(fate), "It is reported. It is not touched.")))
+        words = {Stray.Fate.DELETE: "It will be deleted.", Stray.Fate.ADOPT: "It will be adopted."}
+        would.append((one.id, words.get(Stray.Fate(fate), "It will be reported. It is not touched.")))
     return would
 
 

@@ -30,9 +30,9 @@ def addresses(facility: Facility) -> dict[str, str]:
     stray, _ = Stray.objects.get_or_create(
         cloud=facility.cloud, kind="orphan", key="e" * 32, defaults={"phase": "running", "labels": labels}
     )
-    arguments: dict[str, list[object]] = dict.fromkeys(("person", "block", "unblock"), [facility.bob.pk])
-    arguments |= dict.fromkeys(("adopt", "discard"), [stray.pk])
-    arguments |= dict.fromkeys(("change_cloud", "gone"), [facility.cloud.pk])
+    arguments: dict[str, list[object]] = {key: [facility.bob.pk] for key in ("person", "block", "unblock")}
+    arguments |= {key: [stray.pk] for key in ("adopt", "discard")}
+    arguments |= {key: [facility.cloud.pk] for key in ("change_cloud", "gone")}
     arguments |= {"end": [grant.pk], "look_again": [lost.pk]}
     pages = [(name, name.partition("_")[2]) for name in PATTERNS]
     return {page: reverse(f"instances:{name}", args=arguments.get(page, [])) for name, page in pages}

@@ -130,9 +130,13 @@ def test_where_rows_agree_the_plan_has_nothing_to_do() -> None:
 def test_why_they_differ_and_what_follows_is_said_in_words(facility: Facility, cloud: Shared) -> None:
     later = timezone.now() - timedelta(minutes=5)
     cases = {
-        "new": ({"state": State.QUEUED, "phase": Phase.ABSENT, "observed_generation": 0}, "has not been made", "made"),
-        "again": ({"generation": 2}, "started anew yet", "made, or started anew"),
-        "stop": ({"state": State.STOPPING, "desired": Desired.STOPPED}, "still runs", "stopped"),
+        "new": (
+            {"state": State.QUEUED, "phase": Phase.ABSENT, "observed_generation": 0},
+            "has not been made",
+            "make it",
+        ),
+        "again": ({"generation": 2}, "started anew yet", "start it anew"),
+        "stop": ({"state": State.STOPPING, "desired": Desired.STOPPED}, "still runs", "will stop it"),
         "stuck": ({"state": State.STOPPED, "desired": Desired.STOPPED}, "still runs", "says something new"),
         "going": ({"state": State.DELETING, "desired": Desired.DELETED}, "still has it", "denied twice"),
         "missing": ({"missing_since": later, "state": State.UNKNOWN}, "list lacks it", "counts as gone"),
@@ -324,7 +328,7 @@ def test_a_dry_run_says_what_a_repair_would_do_and_changes_nothing(facility: Fac
         assert code == 1
         for word in (stopping.key, lost.key, "It still runs.", "list lacks it", "e" * 32, "owner=ada", "vm-2"):
             assert word in text, word
-    assert "Would be done" in text and "It is reported. It is not touched." in text
+    assert "Would be done" in text and "It will be reported. It is not touched." in text
     assert set(cloud.calls) == {"observe_all"} and len(cloud.calls) == 2
     assert tables() == before
 
@@ -354,7 +358,7 @@ def test_copies_go_when_a_repair_has_seen_them_for_long_enough(facility: Facilit
     Instance.objects.update(reference="vm-1")
     assert "Copies, one too many" in run("--repair")[1]
     Stray.objects.update(found=timezone.now() - 2 * strays.SURE_AFTER)
-    assert "It is deleted." in run("--repair", "--dry-run")[1]
+    assert "It will be deleted." in run("--repair", "--dry-run")[1]
     assert "twice: It is deleted." in run("--repair")[1]
     assert [one.observed.reference for one in cloud.found] == ["vm-1"]
     assert run()[0] == 0
@@ -393,9 +397,10 @@ def test_by_the_command_an_administrator_decides_about_an_orphan(facility: Facil
 
 
 def test_a_survey_waits_for_the_worker_that_is_looking(facility: Facility, cloud: Shared) -> None:
-    lock = ["visa.watch", facility.cloud.pk]
-    with connection.copy().cursor() as other:
-        other.execute("SELECT pg_advisory_lock(hashtext(%s), %s)", lock)
+    lock, other = ["visa.watch", facility.cloud.pk], connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(hashtext(%s), %s)", lock)
         assert survey.repair(facility.cloud) is None
-        other.execute("SELECT pg_advisory_unlock(hashtext(%s), %s)", lock)
+        cursor.execute("SELECT pg_advisory_unlock(hashtext(%s), %s)", lock)
+    other.close()
     assert survey.repair(facility.cloud) is not None
