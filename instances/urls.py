@@ -2,8 +2,18 @@
 
 from django.urls import path
 
-from instances.views import actions, desktop, detail, experiments, home, new, progress, why
-from instances.views.administration import catalogues, clouds, drift, overview, people, roles, trail
+from instances.views import actions, desktop, detail, experiments, guests, home, mail, new, progress, time, why
+from instances.views.administration import (
+    catalogues,
+    clouds,
+    drift,
+    lifetimes,
+    overview,
+    people,
+    requests,
+    roles,
+    trail,
+)
 
 app_name = "instances"
 urlpatterns = [
@@ -27,7 +37,13 @@ urlpatterns = [
     path("instances/<uuid:instance_id>/stop/", actions.stop, name="stop"),
     path("instances/<uuid:instance_id>/restart/", actions.restart, name="restart"),
     path("instances/<uuid:instance_id>/delete/", actions.delete, name="delete"),
+    path("instances/<uuid:instance_id>/extend/", time.extend, name="extend"),
+    path("instances/<uuid:instance_id>/endings/", time.endings, name="endings"),
+    path("instances/<uuid:instance_id>/time/", time.more, name="time"),
     path("instances/<uuid:instance_id>/describe/", actions.describe, name="describe"),
+    path("account/mail/", mail.mail, name="mail"),
+    path("guests/boot/", guests.boot, name="guest_boot"),
+    path("guests/heartbeat/", guests.heartbeat, name="guest_heartbeat"),
     path("administration/", overview.overview, name="administration"),
     path("administration/people/", people.people, name="administration_people"),
     path("administration/people/<int:person_id>/", people.person, name="administration_person"),
@@ -36,6 +52,13 @@ urlpatterns = [
     path("administration/roles/", roles.roles, name="administration_roles"),
     path("administration/roles/grant/", roles.grant, name="administration_grant"),
     path("administration/roles/<int:grant_id>/end/", roles.end, name="administration_end"),
+    path("administration/requests/", requests.requests, name="administration_requests"),
+    path("administration/requests/<int:request_id>/", requests.decide, name="administration_decide"),
+    path("administration/lifetimes/", lifetimes.lifetimes, name="administration_lifetimes"),
+    path("administration/lifetimes/new/", lifetimes.rule, name="administration_lifetime_new"),
+    path("administration/lifetimes/<int:rule_id>/", lifetimes.rule, name="administration_lifetime"),
+    path("administration/lifetimes/<int:rule_id>/remove/", lifetimes.remove, name="administration_lifetime_remove"),
+    path("administration/pins/<uuid:instance_id>/", lifetimes.pin, name="administration_pin"),
     path("administration/audit/", trail.audit, name="administration_audit"),
     path("administration/audit/download/", trail.download, name="administration_download"),
     path("administration/audit/chain/", trail.chain, name="administration_chain"),

@@ -212,7 +212,7 @@ def _session(endpoint: Endpoint) -> aiohttp.ClientSession:
     connector: aiohttp.BaseConnector = (
         aiohttp.UnixConnector(endpoint.path, limit=POOL, keepalive_timeout=15)
         if endpoint.path
-        else aiohttp.TCPConnector(limit=POOL, limit_per_host=POOL, keepalive_timeout=15)
+        else aiohttp.TCPConnector(limit=POOL, limit_per_host=POOL, keepalive_timeout=15, ssl=_pinned(endpoint))
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -225,6 +225,11 @@ def _session(endpoint: Endpoint) -> aiohttp.ClientSession:
         max_field_size=1 << 15,
         trust_env=False,
     )
+
+
+def _pinned(endpoint: Endpoint) -> aiohttp.Fingerprint | bool:
+    """The only certificate that may answer; it is compared before anything is sent."""
+    return aiohttp.Fingerprint(bytes.fromhex(endpoint.certificate)) if endpoint.certificate else True
 
 
 def _secure() -> bool:

@@ -14,12 +14,12 @@ from . import tickets
 from .asgi import Message, Receive, Scope, Send, forbid, hang_up, header, visitor
 from .database import in_database
 from .endings import BROKEN, GONE, LEFT, LOST, REFUSED, VIOLATION, Ending
-from .handshake import HandshakeFailed, drive, towards_browser, towards_instance
+from .handshake import HandshakeFailed, drive, towards_browser
 from .presence import Presence, Seat
 from .race import first
 from .rfb import Filter, Violation
 from .thumbnail import Thumbnails
-from .upstream import BUFFER, dial, endpoint_of
+from .upstream import BUFFER, dial, endpoint_of, shake_hands
 
 PROTOCOL = "visa-desktop"
 TICKET = "ticket."
@@ -150,13 +150,9 @@ async def _relay(line: Line, seat: Seat, presence: Presence) -> Ending:
         log.exception("the seat could not be confirmed")
         return BROKEN
 
-    async def write(data: bytes) -> None:
-        writer.write(data)
-        await writer.drain()
-
     try:
         async with asyncio.timeout(HANDSHAKE):
-            init = await drive(towards_instance(endpoint.secret), read=reader.readexactly, send=write)
+            init = await shake_hands(reader, writer, endpoint)
         await line.accept()
         async with asyncio.timeout(HANDSHAKE):
             await drive(towards_browser(init), read=line.inbox.exactly, send=line.send)

@@ -60,7 +60,8 @@ def upstream_url(scope: Scope, endpoint: Endpoint) -> URL:
     path = scope["raw_path"].decode("latin-1")
     query = scope["query_string"].decode("latin-1")
     host = endpoint.host or "instance"
-    return URL.build(scheme="http", host=host, port=endpoint.port or None, path=path, query_string=query, encoded=True)
+    scheme = "https" if endpoint.certificate else "http"
+    return URL.build(scheme=scheme, host=host, port=endpoint.port or None, path=path, query_string=query, encoded=True)
 
 
 def upstream_headers(scope: Scope, endpoint: Endpoint) -> CIMultiDict[str]:

@@ -1,7 +1,8 @@
 """Both halves of RFB's opening: the broker proves itself to the instance, and asks nothing of the browser.
 
 Each half is a generator that does no I/O: it yields `Send(bytes)` or `Read(count)`, is sent what was read, and returns
-its result or raises HandshakeFailed. `drive` runs one over a pair of coroutines. Source: RFC 6143, section 7.
+its result or raises HandshakeFailed. `drive` runs one over coroutines. Sources: RFC 6143, section 7, and for VeNCrypt
+the community's description of the RFB protocol (rfbproto).
 """
 
 from collections.abc import Awaitable, Callable, Generator
@@ -11,7 +12,8 @@ from typing import TypeVar
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
-NONE, VNC_AUTH = 1, 2
+NONE, VNC_AUTH, VENCRYPT = 1, 2, 19
+X509_VNC = (261).to_bytes(4, "big")
 VERSION = b"RFB 003.008\n"
 MAX_NAME = 4096
 MAX_REASON = 1024
@@ -32,6 +34,11 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Secure:
+    """From here on inside TLS, once it is certain with whom."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerInit:
     """What the desktop is: `raw` is the message as it came."""
 
@@ -41,11 +48,15 @@ class ServerInit:
 
 
 Result = TypeVar("Result")
-Steps = Generator[Send | Read, bytes, Result]
+Steps = Generator[Send | Read | Secure, bytes, Result]
 
 
 async def drive(
-    steps: Steps[Result], *, read: Callable[[int], Awaitable[bytes]], send: Callable[[bytes], Awaitable[None]]
+    steps: Steps[Result],
+    *,
+    read: Callable[[int], Awaitable[bytes]],
+    send: Callable[[bytes], Awaitable[None]],
+    secure: Callable[[], Awaitable[None]] | None = None,
 ) -> Result:
     """Run `steps`; `read` returns exactly as many bytes as it is asked for, or raises."""
     answer = b""
@@ -55,6 +66,11 @@ async def drive(
             if isinstance(step, Send):
                 await send(step.data)
                 answer = b""
+            elif isinstance(step, Secure):
+                if secure is None:
+                    raise HandshakeFailed("there is no certificate to be certain by")
+                await secure()
+                answer = b""
             else:
                 answer = await read(step.count)
     except StopIteration as stop:
@@ -62,8 +78,11 @@ async def drive(
         return result
 
 
-def towards_instance(secret: str) -> Steps[ServerInit]:
-    """Be a client of the desktop, among others: always shared, so that nobody is thrown out."""
+def towards_instance(secret: str, *, tls: bool = False) -> Steps[ServerInit]:
+    """Be a client of the desktop, among others: always shared, so that nobody is thrown out.
+
+    With `tls` nothing but VeNCrypt's X509Vnc will do: who answers in the instance's place is told nothing.
+    """
     greeting = yield Read(12)
     if not greeting.startswith(b"RFB ") or greeting[7:8] != b"." or greeting < b"RFB 003.007\n":
         raise HandshakeFailed("the instance does not speak RFB 3.7 or 3.8")
@@ -73,15 +92,17 @@ def towards_instance(secret: str) -> Steps[ServerInit]:
     if not count:
         raise HandshakeFailed(f"the instance refused: {yield from _reason()}")
     offered = yield Read(count)
-    if secret and VNC_AUTH in offered:
+    if tls:
+        yield from _vencrypt(offered)
+        yield from _answer(secret)
+    elif secret and VNC_AUTH in offered:
         yield Send(bytes([VNC_AUTH]))
-        challenge = yield Read(16)
-        yield Send(vnc_response(challenge, secret))
+        yield from _answer(secret)
     elif NONE in offered:
         yield Send(bytes([NONE]))
     else:
         raise HandshakeFailed(f"the instance offers only the security types {list(offered)}")
-    if version >= VERSION or (secret and VNC_AUTH in offered):
+    if version >= VERSION or tls or (secret and VNC_AUTH in offered):
         result = int.from_bytes((yield Read(4)), "big")
         if result:
             because = (yield from _reason()) if version >= VERSION else "no reason given"
@@ -93,6 +114,30 @@ def towards_instance(secret: str) -> Steps[ServerInit]:
         raise HandshakeFailed("the desktop's name is too long")
     name = (yield Read(length)) if length else b""
     return ServerInit(fixed + name, int.from_bytes(fixed[0:2], "big"), int.from_bytes(fixed[2:4], "big"))
+
+
+def _vencrypt(offered: bytes) -> Steps[None]:
+    if VENCRYPT not in offered:
+        raise HandshakeFailed(f"the instance offers no TLS, only the security types {list(offered)}")
+    yield Send(bytes([VENCRYPT]))
+    if (yield Read(2)) < b"\0\2":
+        raise HandshakeFailed("the instance speaks only an old VeNCrypt")
+    yield Send(b"\0\2")
+    if (yield Read(1)) != b"\0":
+        raise HandshakeFailed("the instance does not speak VeNCrypt 0.2")
+    count = (yield Read(1))[0]
+    kinds = (yield Read(4 * count)) if count else b""
+    if X509_VNC not in [kinds[at : at + 4] for at in range(0, len(kinds), 4)]:
+        raise HandshakeFailed("the instance offers TLS, but not with a certificate and a password")
+    yield Send(X509_VNC)
+    if (yield Read(1)) != b"\1":
+        raise HandshakeFailed("the instance does not begin TLS")
+    yield Secure()
+
+
+def _answer(secret: str) -> Steps[None]:
+    challenge = yield Read(16)
+    yield Send(vnc_response(challenge, secret))
 
 
 def towards_browser(init: ServerInit) -> Steps[None]:

@@ -22,10 +22,10 @@ from instances.providers.base import Endpoint
 from instances.states import State
 
 from .database import in_database
-from .handshake import HandshakeFailed, drive, towards_instance
+from .handshake import HandshakeFailed, ServerInit
 from .presence import Presence
 from .tickets import Admission
-from .upstream import dial, endpoint_of
+from .upstream import dial, endpoint_of, shake_hands
 
 WIDTH = 480
 QUALITY = 75
@@ -104,7 +104,8 @@ async def capture(endpoint: Endpoint) -> bytes:
     async with asyncio.timeout(PATIENCE):
         reader, writer = await dial(endpoint)
         try:
-            image = await _picture(reader, writer, endpoint.secret)
+            init = await shake_hands(reader, writer, endpoint)
+            image = await _picture(reader, writer, init)
         finally:
             writer.transport.abort()
         return await asyncio.to_thread(_jpeg, image)
@@ -117,12 +118,11 @@ def _blank(picture: bytes) -> bool:
     return sum(grey[:16]) > 0.99 * sum(grey)
 
 
-async def _picture(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, secret: str) -> Image.Image:
+async def _picture(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, init: ServerInit) -> Image.Image:
     async def send(data: bytes) -> None:
         writer.write(data)
         await writer.drain()
 
-    init = await drive(towards_instance(secret), read=reader.readexactly, send=send)
     width, height = init.width, init.height
     if not 0 < width * height <= MAX_PIXELS:
         raise ValueError(f"a desktop of {width}x{height}")

@@ -113,6 +113,8 @@ class Endpoint:
     host: str = ""
     port: int = 0
     secret: str = field(default="", repr=False)
+    certificate: str = ""
+    """SHA-256 of the one certificate (DER, hex) that may answer there, over TLS; empty: it is reached without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,9 @@ class Provider(abc.ABC):
     """How often one instance that is on its way may be asked about beside the list."""
     patience: ClassVar[timedelta] = timedelta(minutes=15)
     """How long an environment may take from its start until all of its apps answer."""
+
+    phones_home: ClassVar[bool] = False
+    """Whether its machines report their first boot to the portal, and their activity later."""
 
     def __init__(self, name: str, settings: Mapping[str, str]) -> None:
         self.name = name

@@ -64,8 +64,9 @@ def look_at(cloud: Cloud, provider: Provider, sifted: Sifted, *, began: datetime
         _revive(row, began)
     seen = [_noted(cloud, one, Stray.Kind.ORPHAN) for one in found.orphans]
     seen += [_noted(cloud, one, Stray.Kind.DUPLICATE) for one in found.copies]
-    if not sifted.doubt:
-        Stray.objects.filter(cloud=cloud).exclude(pk__in=seen).delete()
+    past = Stray.objects.filter(cloud=cloud).exclude(pk__in=seen)
+    if not sifted.doubt and past.exists():
+        past.delete()
     if seen:
         _decide(cloud)
         _carry_out(cloud, provider)

@@ -14,7 +14,7 @@ from instances.reconcile import compared, watch
 from instances.services import observation
 from instances.states import Desired, Phase, State
 from tests.facility import Facility, instance
-from tests.instances.test_drift import Shared, orphan
+from tests.instances.test_drift import Labelled, orphan
 from tests.pages.test_accessibility import troubles
 
 from .conftest import As, Browse
@@ -30,8 +30,8 @@ def seen_lately(facility: Facility) -> None:
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Shared:
-    scripted = Shared()
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Labelled:
+    scripted = Labelled()
     for module in (watch, compared, observation):
         monkeypatch.setattr(module, "provider_for", lambda row: scripted)
     return scripted
@@ -47,7 +47,7 @@ def stray(facility: Facility, n: int = 1, **fields: object) -> Stray:
     facts = {
         "cloud": facility.cloud,
         "kind": "orphan",
-        "key": f"{n + 0xA40:08x}".ljust(32, "7"),
+        "key": f"{n + 0xB5A0F00:08x}".ljust(32, "7"),
         "phase": "running",
         "labels": labels,
         "reference": f"vm-{n}",
@@ -243,7 +243,7 @@ def test_axe_finds_nothing_on_these_pages_and_a_phone_is_wide_enough(
 
 
 def test_an_orphan_is_deleted_in_a_browser_and_gone_with_the_next_tick(
-    facility: Facility, cloud: Shared, browse: Browse
+    facility: Facility, cloud: Labelled, browse: Browse
 ) -> None:
     found = orphan(cloud)
     watch.watch()

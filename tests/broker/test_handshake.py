@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from instances.broker.handshake import (
     HandshakeFailed,
     Read,
+    Secure,
     Send,
     ServerInit,
     Steps,
@@ -38,7 +40,11 @@ async def play(steps: Steps[ServerInit] | Steps[None], heard: bytes) -> tuple[ob
         nonlocal said
         said += data
 
-    return await drive(steps, read=read, send=send), said  # type: ignore[arg-type]
+    async def secure() -> None:
+        nonlocal said
+        said += b"[tls]"
+
+    return await drive(steps, read=read, send=send, secure=secure), said  # type: ignore[arg-type]
 
 
 def test_the_vnc_response_is_that_of_the_rfc_s_des_with_mirrored_key_bits() -> None:
@@ -68,6 +74,32 @@ async def test_version_3_7_has_no_result_after_none() -> None:
     assert said == b"RFB 003.007\n\1\1"
 
 
+VENCRYPT = b"RFB 003.008\n" + b"\2\2\x13" + b"\0\2" + b"\0" + b"\2" + struct.pack(">II", 257, 261) + b"\1"
+
+
+async def test_inside_tls_alone_is_a_challenge_answered_where_a_certificate_is_known() -> None:
+    heard = VENCRYPT + bytes(range(16)) + bytes(4) + INIT
+    result, said = await play(towards_instance("opensesame", tls=True), heard)
+    assert result == ServerInit(INIT, 1920, 1080)
+    chosen = b"RFB 003.008\n\x13" + b"\0\2" + struct.pack(">I", 261)
+    assert said == chosen + b"[tls]" + vnc_response(bytes(range(16)), "opensesame") + b"\1"
+
+
+@pytest.mark.parametrize(
+    ("heard", "because"),
+    [
+        (b"RFB 003.008\n\2\1\2" + bytes(16), "offers no TLS"),
+        (b"RFB 003.008\n\1\x13\0\1", "old VeNCrypt"),
+        (b"RFB 003.008\n\1\x13\0\2\xff", "does not speak VeNCrypt"),
+        (b"RFB 003.008\n\1\x13\0\2\0\1" + struct.pack(">I", 257), "not with a certificate"),
+        (VENCRYPT[:-1] + b"\0", "does not begin TLS"),
+    ],
+)
+async def test_nobody_talks_the_broker_out_of_tls(heard: bytes, because: str) -> None:
+    with pytest.raises(HandshakeFailed, match=because):
+        await play(towards_instance("opensesame", tls=True), heard)
+
+
 @pytest.mark.parametrize(
     ("heard", "because"),
     [
@@ -90,13 +122,20 @@ async def test_a_browser_that_says_something_else_is_refused(heard: bytes) -> No
         await play(towards_browser(ServerInit(INIT, 1, 1)), heard)
 
 
-@given(st.sampled_from([towards_instance, lambda _: towards_browser(ServerInit(INIT, 1, 1))]), st.binary(max_size=200))
+BEGINNINGS = [
+    towards_instance,
+    partial(towards_instance, tls=True),
+    lambda _: towards_browser(ServerInit(INIT, 1, 1)),
+]
+
+
+@given(st.sampled_from(BEGINNINGS), st.binary(max_size=200))
 def test_noise_never_crashes_a_handshake(begin: Callable[[str], Steps[object]], noise: bytes) -> None:
     steps, rest, answer = begin("secret"), noise, None
     try:
         while True:
             step = steps.send(answer)  # type: ignore[arg-type]
-            if isinstance(step, Send):
+            if isinstance(step, Send | Secure):
                 answer = None
                 continue
             assert isinstance(step, Read)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from typing import Any
@@ -27,42 +28,32 @@ from tests.facility import Facility
 from tests.faulty.process import FaultyCloud
 from tests.faulty.provider import FaultyProvider
 
-from .test_reconcile import ScriptedCloud
+from .scripted import ScriptedCloud
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BECAUSE = "Nobody knows this machine any more"
 
 
-class Shared(ScriptedCloud):
-    """Keeps labels, and `found` beside the one of each instance; each copy has a name of its own."""
+class Labelled(ScriptedCloud):
+    """Knows the labels of what it holds."""
 
     def __init__(self) -> None:
         super().__init__()
         self.labels: dict[str, dict[str, str]] = {}
-        self.found: list[Found] = []
 
     def observe_all(self) -> list[Found]:
-        one_each = [Found(one.id, one.observed, self.labels.get(one.id, {})) for one in super().observe_all()]
-        return [*one_each, *self.found]
-
-    def delete(self, instance_id: str) -> None:
-        super().delete(instance_id)
-        self.found = [one for one in self.found if one.id != instance_id]
-
-    def remove(self, instance_id: str, reference: str) -> None:
-        self.calls.append("remove")
-        self.found = [one for one in self.found if one.observed.reference != reference]
+        return [replace(one, labels=self.labels.get(one.id, one.labels)) for one in super().observe_all()]
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch, facility: Facility) -> Iterator[Shared]:
-    scripted = Shared()
+def cloud(monkeypatch: pytest.MonkeyPatch, facility: Facility) -> Iterator[Labelled]:
+    scripted = Labelled()
     for module in (worker, watch, compared, observation):
         monkeypatch.setattr(module, "provider_for", lambda row: scripted)
     yield scripted
 
 
-def running(facility: Facility, cloud: Shared | None = None, **fields: Any) -> Instance:
+def running(facility: Facility, cloud: Labelled | None = None, **fields: Any) -> Instance:
     facts = {"phase": Phase.RUNNING, "observed_generation": 1, "apps_ready": ["desktop"], "observed_at": timezone.now()}
     row = facilities.instance(facility, facility.ada, **facts | fields)
     if cloud:
@@ -70,7 +61,7 @@ def running(facility: Facility, cloud: Shared | None = None, **fields: Any) -> I
     return row
 
 
-def orphan(cloud: Shared, **labels: str) -> Found:
+def orphan(cloud: Labelled, **labels: str) -> Found:
     labels = {"owner": "ada", "environment": "desktop", "flavour": "s", "experiments": ""} | labels
     found = Found("e" * 32, Observed(Phase.RUNNING, 3, frozenset({"desktop"})), labels)
     cloud.rows[found.id], cloud.labels[found.id] = found.observed, labels
@@ -127,7 +118,7 @@ def test_where_rows_agree_the_plan_has_nothing_to_do() -> None:
             assert said.because and said.following, (wish, observed)
 
 
-def test_why_they_differ_and_what_follows_is_said_in_words(facility: Facility, cloud: Shared) -> None:
+def test_why_they_differ_and_what_follows_is_said_in_words(facility: Facility, cloud: Labelled) -> None:
     later = timezone.now() - timedelta(minutes=5)
     cases = {
         "new": (
@@ -157,7 +148,7 @@ def test_why_they_differ_and_what_follows_is_said_in_words(facility: Facility, c
     assert found["missing"].since == later and found["missing"].seen == "nothing"
 
 
-def test_a_cloud_that_is_silent_or_in_doubt_holds_everything_up(facility: Facility, cloud: Shared) -> None:
+def test_a_cloud_that_is_silent_or_in_doubt_holds_everything_up(facility: Facility, cloud: Labelled) -> None:
     running(facility, state=State.STOPPING, desired=Desired.STOPPED)
     Cloud.objects.update(doubt="Too much is gone.")
     (one,) = compared.as_last_seen(differing().select_related("environment", "cloud"))
@@ -167,7 +158,7 @@ def test_a_cloud_that_is_silent_or_in_doubt_holds_everything_up(facility: Facili
     assert "No route to it." in one.drift.because and "until its cloud answers" in one.drift.following
 
 
-def test_an_orphan_is_reported_first_and_nothing_is_done_to_it(facility: Facility, cloud: Shared) -> None:
+def test_an_orphan_is_reported_first_and_nothing_is_done_to_it(facility: Facility, cloud: Labelled) -> None:
     found = orphan(cloud)
     for _ in range(3):
         watch.watch()
@@ -202,7 +193,7 @@ def test_in_a_real_project_ours_are_found_and_deleted_and_those_of_other_deploym
         assert run() == (0, "This machine (local)\n  0 as they should be, 0 not.\n\n")
 
 
-def test_an_orphan_is_deleted_by_hand_with_the_next_tick(facility: Facility, cloud: Shared) -> None:
+def test_an_orphan_is_deleted_by_hand_with_the_next_tick(facility: Facility, cloud: Labelled) -> None:
     found = orphan(cloud)
     watch.watch()
     stray = Stray.objects.get()
@@ -221,7 +212,7 @@ def test_an_orphan_is_deleted_by_hand_with_the_next_tick(facility: Facility, clo
     assert (row.actor_id, row.because) == (facility.ivy.pk, BECAUSE)
 
 
-def test_an_orphan_is_adopted_stopped_and_nobody_looks_into_it_before(facility: Facility, cloud: Shared) -> None:
+def test_an_orphan_is_adopted_stopped_and_nobody_looks_into_it_before(facility: Facility, cloud: Labelled) -> None:
     found = orphan(cloud, experiments=str(facility.running.pk))
     watch.watch()
     instance = adopt.adopt(Stray.objects.get().pk, acting_user=facility.ivy)
@@ -234,14 +225,14 @@ def test_an_orphan_is_adopted_stopped_and_nobody_looks_into_it_before(facility: 
     assert not Stray.objects.exists() and counts().nothing
 
 
-def test_an_orphan_of_nobody_that_is_known_can_only_be_deleted(facility: Facility, cloud: Shared) -> None:
+def test_an_orphan_of_nobody_that_is_known_can_only_be_deleted(facility: Facility, cloud: Labelled) -> None:
     orphan(cloud, owner="somebody-else")
     watch.watch()
     with pytest.raises(Conflict, match="no known owner: it can only be deleted"):
         adopt.adopt(Stray.objects.get().pk, acting_user=facility.ivy)
 
 
-def test_a_second_look_wakes_a_worker_and_is_an_administrator_s(facility: Facility, cloud: Shared) -> None:
+def test_a_second_look_wakes_a_worker_and_is_an_administrator_s(facility: Facility, cloud: Labelled) -> None:
     row = running(facility, cloud, state=State.UNKNOWN, due=timezone.now() + timedelta(hours=1))
     with pytest.raises(Denied):
         look_again(row.pk, acting_user=facility.aud)
@@ -259,7 +250,7 @@ def test_a_second_look_wakes_a_worker_and_is_an_administrator_s(facility: Facili
         look_again(row.pk, acting_user=facility.ivy)
 
 
-def test_a_doubted_cloud_is_believed_by_an_administrator_with_a_reason(facility: Facility, cloud: Shared) -> None:
+def test_a_doubted_cloud_is_believed_by_an_administrator_with_a_reason(facility: Facility, cloud: Labelled) -> None:
     rows = [running(facility, cloud) for _ in range(4)]
     for row in rows[:3]:
         del cloud.rows[row.key]
@@ -277,7 +268,7 @@ def test_a_doubted_cloud_is_believed_by_an_administrator_with_a_reason(facility:
     assert states == ["failed", "failed", "failed", "ready"]
 
 
-def test_a_cloud_that_is_switched_off_is_watched_while_it_holds_anything(facility: Facility, cloud: Shared) -> None:
+def test_a_cloud_that_is_switched_off_is_watched_while_it_holds_anything(facility: Facility, cloud: Labelled) -> None:
     row = running(facility, cloud)
     clouds.change_cloud(facility.cloud.pk, acting_user=facility.ivy, enabled=False, rate=5, burst=20, concurrency=8)
     cloud.rows[row.key] = Observed(Phase.STOPPED, 1, message="The session ended.")
@@ -308,20 +299,20 @@ def test_a_change_of_a_cloud_is_checked_and_written_down(facility: Facility) -> 
     assert row.detail == {"before": {"rate": 5.0}, "after": {"rate": 2.5}}
 
 
-def test_the_command_is_content_when_nothing_differs(facility: Facility, cloud: Shared) -> None:
+def test_the_command_is_content_when_nothing_differs(facility: Facility, cloud: Labelled) -> None:
     running(facility, cloud)
     code, text = run()
     assert code == 0 and "1 as they should be, 0 not." in text
     assert cloud.calls == ["observe_all"]
 
 
-def test_a_dry_run_says_what_a_repair_would_do_and_changes_nothing(facility: Facility, cloud: Shared) -> None:
+def test_a_dry_run_says_what_a_repair_would_do_and_changes_nothing(facility: Facility, cloud: Labelled) -> None:
     running(facility, cloud)
     stopping = running(facility, cloud, state=State.STOPPING, desired=Desired.STOPPED, name="to stop")
     lost = running(facility, name="lost")
     copy = running(facility, cloud, name="twice", reference="vm-1")
     orphan(cloud)
-    cloud.found = [Found(copy.key, Observed(Phase.RUNNING, 1, reference="vm-2"))]
+    cloud.more = [Found(copy.key, Observed(Phase.RUNNING, 1, reference="vm-2"))]
     before, cloud.calls = tables(), []
     for arguments in ([], ["--repair", "--dry-run"]):
         code, text = run(*arguments)
@@ -333,7 +324,7 @@ def test_a_dry_run_says_what_a_repair_would_do_and_changes_nothing(facility: Fac
     assert tables() == before
 
 
-def test_a_repair_does_what_a_tick_does_and_says_so(facility: Facility, cloud: Shared) -> None:
+def test_a_repair_does_what_a_tick_does_and_says_so(facility: Facility, cloud: Labelled) -> None:
     late = running(facility, cloud, state=State.STARTING, apps_ready=[], name="late")
     stuck = running(facility, cloud, state=State.STOPPED, desired=Desired.STOPPED, name="stuck")
     orphan(cloud)
@@ -351,20 +342,20 @@ def test_a_repair_does_what_a_tick_does_and_says_so(facility: Facility, cloud: S
     assert cloud.rows[stuck.key].phase is Phase.STOPPED
 
 
-def test_copies_go_when_a_repair_has_seen_them_for_long_enough(facility: Facility, cloud: Shared) -> None:
+def test_copies_go_when_a_repair_has_seen_them_for_long_enough(facility: Facility, cloud: Labelled) -> None:
     row = running(facility, name="twice")
     for name in ("vm-1", "vm-2"):
-        cloud.found.append(Found(row.key, Observed(Phase.RUNNING, 1, frozenset({"desktop"}), reference=name)))
+        cloud.more.append(Found(row.key, Observed(Phase.RUNNING, 1, frozenset({"desktop"}), reference=name)))
     Instance.objects.update(reference="vm-1")
     assert "Copies, one too many" in run("--repair")[1]
     Stray.objects.update(found=timezone.now() - 2 * strays.SURE_AFTER)
     assert "It will be deleted." in run("--repair", "--dry-run")[1]
     assert "twice: It is deleted." in run("--repair")[1]
-    assert [one.observed.reference for one in cloud.found] == ["vm-1"]
+    assert [one.observed.reference for one in cloud.more] == ["vm-1"]
     assert run()[0] == 0
 
 
-def test_a_doubted_list_and_a_silent_cloud_are_told_apart(facility: Facility, cloud: Shared) -> None:
+def test_a_doubted_list_and_a_silent_cloud_are_told_apart(facility: Facility, cloud: Labelled) -> None:
     for _ in range(4):
         running(facility)
     code, text = run()
@@ -379,7 +370,7 @@ def test_a_doubted_list_and_a_silent_cloud_are_told_apart(facility: Facility, cl
     assert code == 2 and "It does not answer: no answer" in text
 
 
-def test_by_the_command_an_administrator_decides_about_an_orphan(facility: Facility, cloud: Shared) -> None:
+def test_by_the_command_an_administrator_decides_about_an_orphan(facility: Facility, cloud: Labelled) -> None:
     found = orphan(cloud)
     with pytest.raises(CommandError, match="No orphan"):
         run("--delete", found.id, "--as", "ivy", "--because", BECAUSE)
@@ -396,7 +387,7 @@ def test_by_the_command_an_administrator_decides_about_an_orphan(facility: Facil
     assert Instance.objects.get().withheld
 
 
-def test_a_survey_waits_for_the_worker_that_is_looking(facility: Facility, cloud: Shared) -> None:
+def test_a_survey_waits_for_the_worker_that_is_looking(facility: Facility, cloud: Labelled) -> None:
     lock, other = ["visa.watch", facility.cloud.pk], connection.copy()
     with other.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(hashtext(%s), %s)", lock)
