@@ -66,7 +66,7 @@ def test_what_differs_is_shown_first_and_everything_on_demand(facility: Facility
     client = signed_in(facility.aud)
     shown = text(client, DRIFT)
     assert "Being stopped" in shown and "In line" in shown and "As wanted</a>" not in shown
-    assert "It still runs." in shown and "A worker has it stopped." in shown
+    assert "It still runs." in shown and "A worker will stop it." in shown
     assert "As wanted</a>" in text(client, f"{DRIFT}?show=all&cloud=local")
     assert "Being stopped" not in text(client, f"{DRIFT}?show=waiting")
     assert "Nothing of this kind" in text(client, f"{DRIFT}?show=all&cloud=another")
@@ -203,7 +203,9 @@ def drifting(facility: Facility) -> Facility:
         name="stack", title="The facility’s cloud", kind="local", observed_at=now, capacity=facility.cloud.capacity
     )
     ready(facility, name="As wanted", cloud=other)
-    ready(facility, name="Strain maps", state=State.UNKNOWN, missing_since=now - timedelta(minutes=7))
+    ready(
+        facility, name="Strain maps", state=State.UNKNOWN, phase=Phase.RUNNING, missing_since=now - timedelta(minutes=7)
+    )
     ready(facility, name="Powder refinement", cloud=other, state=State.STOPPING, desired=Desired.STOPPED,
           phase=Phase.RUNNING)  # fmt: skip
     ready(facility, name="Tomography of a fossil", cloud=None, state=State.QUEUED, phase=Phase.ABSENT,
