@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from auth import audit
@@ -54,11 +54,11 @@ def differing() -> QuerySet[Instance]:
 
 
 def counts() -> Counts:
-    kinds = list(Stray.objects.values_list("kind", flat=True))
+    kinds = dict(Stray.objects.order_by().values_list("kind").annotate(Count("pk")))
     return Counts(
         differing=differing().count(),
-        orphans=kinds.count(Stray.Kind.ORPHAN),
-        copies=kinds.count(Stray.Kind.DUPLICATE),
+        orphans=kinds.get(Stray.Kind.ORPHAN, 0),
+        copies=kinds.get(Stray.Kind.DUPLICATE, 0),
     )
 
 

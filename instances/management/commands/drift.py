@@ -56,6 +56,8 @@ Ends with 0 when everything is as it should be, 1 when something is not (what is
         if options["adopt"] or options["delete"]:
             self._decide(options, list(clouds))
             return
+        if not clouds:
+            self.stdout.write("No cloud is switched on, and none holds anything.")
         found = [self._surveyed(cloud, options["repair"] and not options["dry_run"]) for cloud in clouds]
         for one in found:
             self._print(one, options)
