@@ -14,6 +14,7 @@ from instances.views.administration import (
     roles,
     trail,
 )
+from instances.views.administration import mail as letters
 
 app_name = "instances"
 urlpatterns = [
@@ -69,5 +70,8 @@ urlpatterns = [
     path("administration/clouds/", clouds.clouds, name="administration_clouds"),
     path("administration/clouds/<int:cloud_id>/change/", clouds.change, name="administration_change_cloud"),
     path("administration/clouds/<int:cloud_id>/gone/", clouds.gone, name="administration_gone"),
+    path("administration/mail/", letters.mails, name="administration_mail"),
+    path("administration/mail/<uuid:mail_id>/", letters.letter, name="administration_letter"),
+    path("administration/mail/<uuid:mail_id>/resend/", letters.resend, name="administration_resend"),
     path("administration/catalogues/", catalogues.catalogues, name="administration_catalogues"),
 ]

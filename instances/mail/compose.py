@@ -15,6 +15,8 @@ from django.urls import reverse
 from instances.models.mail import Kind, Mail
 
 WIDTH = 78
+PAGES = {Kind.EXTENSION_ASKED: "instances:administration_requests", Kind.ALERT: "instances:administration"}
+"""Where to, if it is not the instance's own page."""
 
 
 def message(mail: Mail, address: str) -> EmailMultiAlternatives:
@@ -84,6 +86,8 @@ def _path(mail: Mail) -> str:
     path = mail.facts.get("path", "")
     if path.startswith("/") and not path.startswith("//"):
         return str(path)
+    if mail.kind in PAGES:
+        return reverse(PAGES[Kind(mail.kind)])
     return reverse("instances:instance", args=[mail.instance_id]) if mail.instance_id else "/"
 
 

@@ -13,7 +13,8 @@ import smtplib
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from django.core.exceptions import ValidationError
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import F, Q
@@ -21,7 +22,7 @@ from django.utils import timezone
 
 from auth.models import User
 from instances.models.mail import WARNINGS, Fate, Kind, Mail
-from instances.services.mail import LOST_AFTER, address_of, hand_over, identities_of
+from instances.services.mail import LOST_AFTER, NO_SERVER, address_of, hand_over, identities_of
 from instances.services.mail_preferences import moment_of
 
 from . import compose
@@ -52,6 +53,8 @@ def send(mail_id: UUID) -> None:
         _settle(mail, Fate.SKIPPED, why)
         return
     try:
+        if not settings.SENDS_MAIL:
+            raise ImproperlyConfigured(NO_SERVER)
         compose.message(mail, address).send()
     except Exception as error:
         _failed(mail, address, error)
@@ -108,7 +111,7 @@ def _obstacle(mail: Mail, identities: list[User], address: str) -> str:
 def _failed(mail: Mail, address: str, error: Exception) -> None:
     """What the server says of the mail or its reader is final. The rest may be mended, by us or by others."""
     why, now = said(error), timezone.now()
-    if not isinstance(error, OSError):  # all that smtplib raises is one
+    if not isinstance(error, OSError | ImproperlyConfigured):  # what smtplib raises is an OSError
         log.exception("mail %s (%s) cannot be written", mail.pk, mail.kind)
     if _is_final(error):
         _settle(mail, Fate.FAILED, why, address=address)
@@ -149,6 +152,8 @@ def said(error: Exception) -> str:
         return _quoted("The mail server answers", error.smtp_code, error.smtp_error)
     if isinstance(error, smtplib.SMTPServerDisconnected):
         return "The mail server broke the connection off, or took too long."
+    if isinstance(error, ImproperlyConfigured):
+        return str(error)
     if isinstance(error, OSError):
         return _quoted("The mail server does not answer", "", str(error))
     return f"The portal could not write this mail ({type(error).__name__}); its log says more."

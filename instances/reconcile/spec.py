@@ -33,6 +33,7 @@ def spec_of(instance: Instance) -> Spec:
         memory_mb=instance.flavour.memory_mb,
         gpu_model=instance.flavour.gpu_model,
         gpu_count=instance.flavour.gpu_count,
+        flavour=instance.flavour.offers.filter(cloud=instance.cloud).values_list("name", flat=True).first() or "",
         mounts=data.mounts(granted),
         screens=tuple(Screen(s["width"], s["height"]) for s in instance.display["screens"]),
         keyboard=instance.display["keyboard"],
@@ -41,6 +42,7 @@ def spec_of(instance: Instance) -> Spec:
             "environment": instance.environment.slug,
             "flavour": instance.flavour.slug,
             "experiments": ",".join(str(pk) for pk in sorted(e.pk for e in experiments)),
+            "roles": ",".join(sorted(owner.as_actor().roles)),
             # What machines made for VISA are told.
             **{name: ",".join(sorted(found)) for name, found in codes.items()},
         },

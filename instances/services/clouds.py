@@ -1,5 +1,6 @@
 """From a configured cloud to the provider that drives it; and what is written down of how a cloud behaves."""
 
+import json
 import logging
 from datetime import datetime
 from functools import lru_cache
@@ -21,7 +22,10 @@ from instances.states import Desired, Phase, State
 from .mail import Kind, notify_administrators
 from .roles import as_administrator, reason_problem
 
-KINDS = {"local": "instances.providers.local.provider.LocalProvider"}
+KINDS = {
+    "local": "instances.providers.local.provider.LocalProvider",
+    "openstack": "instances.providers.openstack.provider.OpenStackProvider",
+}
 RATE, BURST, CONCURRENCY = (0.1, 100.0), (1, 1000), (1, 100)
 """The least and the most that a cloud may be set to."""
 log = logging.getLogger(__name__)
@@ -38,11 +42,11 @@ def watched() -> QuerySet[Cloud]:
 
 def provider_for(cloud: Cloud) -> Provider:
     """The provider of `cloud`, kept for as long as its settings stay as they are."""
-    return _make(cloud.name, cloud.kind, tuple(sorted(cloud.settings.items())))
+    return _make(cloud.name, cloud.kind, json.dumps(cloud.settings, sort_keys=True))
 
 
 @lru_cache(maxsize=64)
-def _make(name: str, kind: str, chosen: tuple[tuple[str, str], ...]) -> Provider:
+def _make(name: str, kind: str, chosen: str) -> Provider:
     defaults = {
         "deployment": settings.DEPLOYMENT,
         "key": settings.INSTANCE_KEY,
@@ -50,7 +54,7 @@ def _make(name: str, kind: str, chosen: tuple[tuple[str, str], ...]) -> Provider
         "folder": str(settings.DATA / "local"),
         "jupyter": str(settings.ROOT / ".environments/jupyter"),
     }
-    provider: Provider = import_string(KINDS[kind])(name, defaults | dict(chosen))
+    provider: Provider = import_string(KINDS[kind])(name, defaults | json.loads(chosen))
     return provider
 
 

@@ -25,10 +25,13 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import AlreadyEnqueued
 
+from auth import audit
 from auth.access import Role
 from auth.models import RoleGrant, User
+from instances.errors import Conflict, Denied
 from instances.models import Instance
 from instances.models.mail import Fate, Kind, Mail
+from instances.policy import may_administer
 
 from .mail_preferences import Timing, timing_of
 
@@ -37,6 +40,8 @@ PATIENCE = timedelta(days=4)
 """A server that cannot take a mail now is asked again for that long, as mail servers do among themselves."""
 LOST_AFTER = timedelta(minutes=2)
 """A mail that no worker took for that long is given a new job."""
+
+NO_SERVER = "No mail server is configured."
 
 __all__ = ["Kind", "notify", "notify_administrators"]
 
@@ -59,6 +64,23 @@ def notify_administrators(kind: Kind, *, key: str, instance: Instance | None = N
     held = RoleGrant.objects.in_force(timezone.now()).filter(role=Role.ADMINISTRATOR).select_related("user__linked_to")
     for person in {grant.user.person.pk: grant.user.person for grant in held.order_by("pk")}.values():
         notify(person, kind, key=key, instance=instance, **facts)
+
+
+def send_again(mail_id: UUID, *, acting_user: User) -> None:
+    """One that failed is tried anew, for as long as at first. Conflict for any other."""
+    actor = acting_user.as_actor()
+    if not (decision := may_administer(actor)):
+        raise Denied(decision)
+    if not settings.SENDS_MAIL:
+        raise Conflict(NO_SERVER)
+    now = timezone.now()
+    anew = {"trouble": "", "attempts": 0, "due": now + LOST_AFTER, "patience_until": now + PATIENCE}
+    with transaction.atomic():
+        if not Mail.objects.filter(pk=mail_id, fate=Fate.FAILED, digest=None).update(**anew, fate=Fate.WAITING):
+            raise Conflict("Only a mail that failed can be sent again; one in a digest is sent with it.")
+        Mail.objects.filter(digest=mail_id).update(fate=Fate.COLLECTED, trouble="")
+        hand_over(mail_id)
+        audit.record("mail.resend", f"mail:{mail_id}", actor=actor)
 
 
 def row_of(person: User, kind: Kind, **fields: Any) -> Mail:
@@ -99,5 +121,5 @@ def _fate(kind: Kind, identities: list[User], facts: dict[str, Any]) -> tuple[Fa
     if not address_of(identities):
         return Fate.SKIPPED, "No e-mail address of theirs is known."
     if not settings.SENDS_MAIL:
-        return Fate.SKIPPED, "No mail server is configured."
+        return Fate.SKIPPED, NO_SERVER
     return (Fate.COLLECTED if timing is Timing.DAILY else Fate.WAITING), ""

@@ -10,31 +10,24 @@ from playwright.sync_api import expect
 
 from auth.models import AuditEvent, User
 from instances.models import Cloud, Instance, Stray
-from instances.reconcile import compared, watch
-from instances.services import observation
+from instances.reconcile import watch
 from instances.states import Desired, Phase, State
 from tests.facility import Facility, instance
-from tests.instances.test_drift import Labelled, orphan
+from tests.instances.conftest import cloud
+from tests.instances.drifting import BECAUSE, orphan
+from tests.instances.scripted import ScriptedCloud
 from tests.pages.test_accessibility import troubles
 
 from .conftest import As, Browse
 
+__all__ = ["cloud"]  # the fixture of the reconciler's tests
 pytestmark = pytest.mark.django_db(transaction=True)
 DRIFT, CLOUDS = "/administration/drift/", "/administration/clouds/"
-BECAUSE = "Nobody knows this machine any more"
 
 
 @pytest.fixture(autouse=True)
 def seen_lately(facility: Facility) -> None:
     Cloud.objects.update(observed_at=timezone.now())
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Labelled:
-    scripted = Labelled()
-    for module in (watch, compared, observation):
-        monkeypatch.setattr(module, "provider_for", lambda row: scripted)
-    return scripted
 
 
 def ready(facility: Facility, **fields: object) -> Instance:
@@ -245,7 +238,7 @@ def test_axe_finds_nothing_on_these_pages_and_a_phone_is_wide_enough(
 
 
 def test_an_orphan_is_deleted_in_a_browser_and_gone_with_the_next_tick(
-    facility: Facility, cloud: Labelled, browse: Browse
+    facility: Facility, cloud: ScriptedCloud, browse: Browse
 ) -> None:
     found = orphan(cloud)
     watch.watch()

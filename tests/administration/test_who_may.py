@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from auth.access import Role
 from auth.models import AuditEvent, RoleGrant, User
-from instances.models import Cloud, ExtensionRequest, Instance, LifetimeRule, Stray
+from instances.models import Cloud, ExtensionRequest, Instance, LifetimeRule, Mail, Stray
+from instances.models.mail import Fate, Kind
 from instances.urls import urlpatterns
 from tests.facility import Facility, instance
 
@@ -19,15 +20,23 @@ from .conftest import As
 pytestmark = pytest.mark.django_db
 STAFF = {"ivy": "administrator", "aud": "auditor", "eve": "IT support"}
 OTHERS = ["ada", "bob", "sci"]
-CHANGING = {"grant", "end", "block", "unblock", "decide", "lifetime_new", "lifetime", "lifetime_remove", "pin"}
+CHANGING = {"grant", "end", "block", "unblock", "resend"}
+CHANGING |= {"decide", "lifetime_new", "lifetime", "lifetime_remove", "pin"}
 CHANGING |= {"look_again", "adopt", "discard", "change_cloud", "gone"}
-OFFERS = ("grant", "end", "block", "unblock", "remove", "pins", "look-again", "adopt", "delete", "change", "gone")
+OFFERS = ("grant", "end", "block", "unblock", "remove", "pins", "resend")
+OFFERS += ("look-again", "adopt", "delete", "change", "gone")
 PATTERNS = [p.name for p in urlpatterns if p.name and p.name.startswith("administration")]
+
+
+@pytest.fixture(autouse=True)
+def letter(facility: Facility) -> Mail:
+    return Mail.objects.create(to=facility.bob, key="k", kind=Kind.ALERT, facts={"title": "A mail"}, fate=Fate.FAILED)
 
 
 def addresses(facility: Facility) -> dict[str, str]:
     """One address for each page; a page that is added is among them, or fails here."""
     grant = RoleGrant.objects.get(role=Role.INSTRUMENT_SCIENTIST)
+    letter = Mail.objects.get()
     rule, _ = LifetimeRule.objects.get_or_create(flavour=None, role="", defaults={"hours": 336})
     later = timezone.now() + timedelta(days=9)
     asked = ExtensionRequest.objects.first() or ExtensionRequest.objects.create(
@@ -39,18 +48,19 @@ def addresses(facility: Facility) -> dict[str, str]:
     )
     found = {}
     for name in PATTERNS:
-        arguments = {"person": [facility.bob.pk], "block": [facility.bob.pk], "unblock": [facility.bob.pk]}
+        arguments: dict[str, list[object]] = {page: [facility.bob.pk] for page in ("person", "block", "unblock")}
         arguments |= {"lifetime": [rule.pk], "lifetime_remove": [rule.pk]}
         arguments |= {"adopt": [stray.pk], "discard": [stray.pk], "look_again": [asked.instance_id]}
         arguments |= {"change_cloud": [facility.cloud.pk], "gone": [facility.cloud.pk]}
+        arguments |= {"letter": [letter.pk], "resend": [letter.pk], "end": [grant.pk]}
         arguments |= {"decide": [asked.pk], "pin": [asked.instance_id]}
         page = name.partition("_")[2]
-        found[page] = reverse(f"instances:{name}", args=arguments.get(page, [grant.pk] if page == "end" else []))
+        found[page] = reverse(f"instances:{name}", args=arguments.get(page, []))
     return found
 
 
 def everything() -> list[list[tuple[object, ...]]]:
-    kept: list[type[models.Model]] = [User, RoleGrant, LifetimeRule, ExtensionRequest, Cloud, Stray, Instance]
+    kept: list[type[models.Model]] = [User, RoleGrant, LifetimeRule, ExtensionRequest, Mail, Cloud, Stray, Instance]
     return [list(model.objects.order_by("pk").values_list()) for model in kept]
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
@@ -80,9 +81,13 @@ def test_a_slow_worker_whose_claim_ran_out_changes_nothing_of_what_the_next_one_
 
 
 def start(mail: Mail) -> "subprocess.Popen[bytes]":
-    database = connection.settings_dict
-    url = settings.DATABASE_URL.replace("/visa", f"/{database['NAME']}", 1)
-    return subprocess.Popen([sys.executable, "-m", "tests.mail.worker", url, str(settings.EMAIL_PORT), str(mail.pk)])
+    command = [sys.executable, "-m", "tests.mail.worker", database_url(), str(settings.EMAIL_PORT), str(mail.pk)]
+    return subprocess.Popen(command)
+
+
+def database_url() -> str:
+    """Of the database that the tests have made for themselves."""
+    return urlsplit(settings.DATABASE_URL)._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
 
 
 def somebody_waits_for_a_lock() -> bool:

@@ -151,6 +151,15 @@ def test_a_server_that_is_down_is_waited_for(row: Instance, settings: Any) -> No
     assert len(mailbox.messages) == 1 and fresh(mail).fate == Fate.SENT
 
 
+def test_a_worker_without_a_server_leaves_it_to_one_that_has(row: Instance, mailbox: Mailbox, settings: Any) -> None:
+    mail = told(row)
+    settings.SENDS_MAIL = False
+    assert refused(mail).trouble == "No mail server is configured."
+    settings.SENDS_MAIL = True
+    send(mail.pk)
+    assert fresh(mail).fate == Fate.SENT
+
+
 def test_a_connection_that_breaks_before_the_mail_was_handed_over_is_tried_again(row: Instance, settings: Any) -> None:
     class Breaking(Mailbox):
         broken = False

@@ -56,9 +56,12 @@ def test_moments_are_in_utc_whatever_zone_they_came_in(facility: Facility) -> No
 
 def test_a_mail_leads_to_a_page_of_this_portal_only(facility: Facility) -> None:
     row = instance(facility, facility.ada)
-    for path, address in [("/administration/", "/administration/"), ("//evil.org", f"/instances/{row.pk}/")]:
-        context = compose.context_of(mail_of(Kind.ALERT, row, {"path": path}))
+    own = f"/instances/{row.pk}/"
+    for path, address in [("/experiments/", "/experiments/"), ("//evil.org", own), ("https://evil.org", own)]:
+        context = compose.context_of(mail_of(Kind.SHARED, row, {"path": path}))
         assert context["url"] == f"http://localhost:8000{address}"
+    asked = compose.context_of(mail_of(Kind.EXTENSION_ASKED, row, {}))
+    assert asked["url"].endswith("/administration/requests/")
 
 
 def test_facts_cannot_take_the_place_of_the_portal_s_own_words(facility: Facility) -> None:
