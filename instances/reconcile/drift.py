@@ -41,6 +41,8 @@ class Drift:
     """What is done about it next."""
     decision: bool = False
     """Nothing is, before somebody decides or something changes in the cloud."""
+    if_asked: str = ""
+    """What a worker would do that is told to look at it, and sees the same."""
 
 
 def agrees(wish: Wish, observed: Observed) -> bool:
@@ -63,8 +65,11 @@ def drift(
     if agrees(wish, observed):
         return Drift(True)
     step = plan(wish, observed, waited=waited, patience=patience)
-    following, decision = _following(wish, observed, around, step)
-    return Drift(False, _because(wish, observed, around), following, decision)
+    if_asked, decision = _following(wish, observed, around, step)
+    because = _because(wish, observed, around)
+    if decision or around.trouble or around.spared or _noticed(wish, observed):
+        return Drift(False, because, if_asked, decision, if_asked)
+    return Drift(False, because, "Nothing, until its cloud’s list says something new.", True, if_asked)
 
 
 def words(desired: Desired, generation: int) -> str:
@@ -121,8 +126,6 @@ def _following(wish: Wish, observed: Observed, around: Around, step: Step) -> tu
         return "Nothing, until its cloud’s list is whole again or an administrator vouches that they are gone.", True
     if around.spared:
         return "Nothing, until its cloud is tried again.", False
-    if wish.state.settled and not _noticed(wish, observed):
-        return "Nothing, until its cloud’s list says something new.", True
     if _missing(wish, observed) and step.state is State.UNKNOWN:
         return PROVING, False
     if step.act is not Act.NOTHING:
@@ -137,9 +140,10 @@ def _missing(wish: Wish, observed: Observed) -> bool:
 
 
 def _noticed(wish: Wish, observed: Observed) -> bool:
-    """A tick that lists it so would wake a worker, or has."""
+    """It is under way and swept, or a tick that lists it so would wake a worker."""
     return (
-        wish.missing_for is not None
+        not wish.state.settled
+        or wish.missing_for is not None
         or observed.phase is not wish.phase
         or (wish.desired is Desired.RUNNING and wish.generation > observed.generation)
     )

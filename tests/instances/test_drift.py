@@ -83,6 +83,7 @@ def test_why_they_differ_and_what_follows_is_said_in_words(facility: Facility, c
         assert because in found[name].drift.because, name
         assert following in found[name].drift.following, name
         assert found[name].since, name
+    assert "will stop it" in found["stuck"].drift.if_asked
     assert found["stuck"].drift.decision and not found["stop"].drift.decision
     assert found["missing"].since == later and found["missing"].seen == "nothing"
 
