@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from auth.access import Role
 from auth.models import AuditEvent, RoleGrant, User
-from instances.models import Cloud, ExtensionRequest, Instance, LifetimeRule, Mail, Stray
+from instances.models import Cloud, ExtensionRequest, Instance, LifetimeRule, Mail, Quota, Stray
 from instances.models.mail import Fate, Kind
+from instances.quotas import Scope
 from instances.urls import urlpatterns
 from tests.facility import Facility, instance
 
@@ -23,9 +24,15 @@ OTHERS = ["ada", "bob", "sci"]
 CHANGING = {"grant", "end", "block", "unblock", "resend"}
 CHANGING |= {"decide", "lifetime_new", "lifetime", "lifetime_remove", "pin"}
 CHANGING |= {"look_again", "adopt", "discard", "change_cloud", "gone"}
-OFFERS = ("grant", "end", "block", "unblock", "remove", "pins", "resend")
-OFFERS += ("look-again", "adopt", "delete", "change", "gone")
+CHANGING |= {"quota_set", "quota_change", "quota_remove"}
+OFFERS = ("grant", "end", "block", "unblock", "remove", "pins", "resend", "set", "change")
+OFFERS += ("look-again", "adopt", "delete", "gone")
 PATTERNS = [p.name for p in urlpatterns if p.name and p.name.startswith("administration")]
+
+
+@pytest.fixture(autouse=True)
+def quota(facility: Facility) -> Quota:
+    return Quota.objects.create(scope=Scope.PERSON, instances=3, because="test")
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +53,7 @@ def addresses(facility: Facility) -> dict[str, str]:
     stray, _ = Stray.objects.get_or_create(
         cloud=facility.cloud, kind="orphan", key="e" * 32, defaults={"phase": "running", "labels": labels}
     )
+    quota = Quota.objects.get()
     found = {}
     for name in PATTERNS:
         arguments: dict[str, list[object]] = {page: [facility.bob.pk] for page in ("person", "block", "unblock")}
@@ -54,13 +62,15 @@ def addresses(facility: Facility) -> dict[str, str]:
         arguments |= {"change_cloud": [facility.cloud.pk], "gone": [facility.cloud.pk]}
         arguments |= {"letter": [letter.pk], "resend": [letter.pk], "end": [grant.pk]}
         arguments |= {"decide": [asked.pk], "pin": [asked.instance_id]}
+        arguments |= {"quota_change": [quota.pk], "quota_remove": [quota.pk]}
         page = name.partition("_")[2]
         found[page] = reverse(f"instances:{name}", args=arguments.get(page, []))
     return found
 
 
 def everything() -> list[list[tuple[object, ...]]]:
-    kept: list[type[models.Model]] = [User, RoleGrant, LifetimeRule, ExtensionRequest, Mail, Cloud, Stray, Instance]
+    kept: list[type[models.Model]] = [User, RoleGrant, LifetimeRule, ExtensionRequest, Mail, Quota]
+    kept += [Cloud, Stray, Instance]
     return [list(model.objects.order_by("pk").values_list()) for model in kept]
 
 
