@@ -96,6 +96,8 @@ def addresses(facility: Facility) -> list[str]:
         ("administration_audit", []),
         ("administration_chain", []),
         ("administration_catalogues", []),
+        ("administration_drift", []),
+        ("administration_clouds", []),
     ]
     pages = [reverse(f"instances:{name}", args=arguments) for name, arguments in names]
     return [*pages, f"{reverse('instances:administration_audit')}?since=x", "/account/tokens/", "/account/tokens/new/"]
