@@ -79,7 +79,7 @@ def named(stray: Stray) -> Named:
         raise Conflict(f"Its labels name no known {' and no known '.join(lacking)}: it can only be deleted.")
     if Instance.objects.filter(pk=UUID(stray.key)).exists():
         raise Conflict("There is an instance with this id already.")
-    ids = [int(text) for text in labels.get("experiments", "").split(",") if text.isdecimal()]
+    ids = [int(text) for text in labels.get("experiments", "").split(",") if text.isdecimal() and len(text) < 10]
     experiments = Experiment.objects.filter(pk__in=ids).select_related("proposal", "instrument")
     return Named(owner, environment, flavour, list(experiments))
 
