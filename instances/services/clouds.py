@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -29,6 +30,7 @@ KINDS = {
 RATE, BURST, CONCURRENCY = (0.1, 100.0), (1, 1000), (1, 100)
 """The least and the most that a cloud may be set to."""
 log = logging.getLogger(__name__)
+_making = threading.Lock()
 
 
 def watched() -> QuerySet[Cloud]:
@@ -42,7 +44,8 @@ def watched() -> QuerySet[Cloud]:
 
 def provider_for(cloud: Cloud) -> Provider:
     """The provider of `cloud`, kept for as long as its settings stay as they are."""
-    return _make(cloud.name, cloud.kind, json.dumps(cloud.settings, sort_keys=True))
+    with _making:  # or threads that ask at once would get one each
+        return _make(cloud.name, cloud.kind, json.dumps(cloud.settings, sort_keys=True))
 
 
 def kind_of(cloud: Cloud) -> type[Provider]:

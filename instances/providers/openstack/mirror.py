@@ -37,12 +37,6 @@ class Mirror:
                 self._list()
             return list(self._servers.values())
 
-    def known(self, instance_id: str, deployment: str) -> list[Server]:
-        """What the list has of one instance; the list is made anew."""
-        with self._lock:
-            self._list()
-            return [s for s in self._servers.values() if s.instance == instance_id and s.deployment == deployment]
-
     def forget(self, server_id: str) -> None:
         """Only after nova's own word that it is gone."""
         with self._lock:
