@@ -35,7 +35,7 @@ RESTARTS = 20
 def main() -> int:
     settings = json.loads((SHARED / "session.json").read_text())
     sizes = [(width, height) for width, height in settings["screens"]]
-    _be_at_home()
+    be_at_home()
     signal.signal(signal.SIGTERM, _leave)
     xvnc, ready = _start_xvnc(sizes[0])
     bus = _start_bus()
@@ -53,7 +53,7 @@ def main() -> int:
     return _keep_up(xvnc, bus)
 
 
-def _be_at_home() -> None:
+def be_at_home() -> None:
     os.environ["DISPLAY"] = DISPLAY
     os.environ["XDG_CURRENT_DESKTOP"] = os.environ["DESKTOP_SESSION"] = "XFCE"
     os.environ["XDG_MENU_PREFIX"] = "xfce-"
