@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -21,6 +22,22 @@ KEY = "the tests' own key"
 UID, GID, DATA = 24001, 24001, 34001
 
 
+SPEC = Spec(
+    id="5ca1ab1e" * 4,
+    deployment="tests",
+    generation=1,
+    name="Grains",
+    owner=Account("alice", "Alice Lind", UID, GID, (DATA,)),
+    image="desktop",
+    apps=("desktop", "jupyter"),
+    cores=2,
+    memory_mb=4096,
+    screens=(Screen(1024, 768), Screen(800, 600)),
+    keyboard="ch(fr)",
+    labels={"environment": "desktop"},
+)
+
+
 def spec(storage: Path) -> Spec:
     """Alice, with raw data to read and processed data to write, made below `storage`."""
     mounts = []
@@ -31,25 +48,11 @@ def spec(storage: Path) -> Spec:
         source.chmod(0o2770)
         (source / "measured.txt").write_text("42\n")
         mounts.append(Mount(str(source), f"/data/visitor/hc-1/id11/20261120/{name}", writable=name != "RAW_DATA"))
-    return Spec(
-        id="5ca1ab1e" * 4,
-        deployment="tests",
-        generation=1,
-        name="Grains",
-        owner=Account("alice", "Alice Lind", UID, GID, (DATA,)),
-        image="desktop",
-        apps=("desktop", "jupyter"),
-        cores=2,
-        memory_mb=4096,
-        mounts=tuple(mounts),
-        screens=(Screen(1024, 768), Screen(800, 600)),
-        keyboard="ch(fr)",
-        labels={"environment": "desktop"},
-    )
+    return replace(SPEC, mounts=tuple(mounts))
 
 
 def secrets_of() -> Secrets:
-    return derived(KEY, "5ca1ab1e" * 4, 1)
+    return derived(KEY, SPEC.id, SPEC.generation)
 
 
 def endpoint(guest: Guest, app: str, port: int) -> Endpoint:
