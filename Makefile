@@ -2,7 +2,7 @@ PORT ?= 8000
 DATA ?= var
 python := .venv/bin/python
 
-.PHONY: demo test check format bench bench-catalogue screenshots lock
+.PHONY: demo test test-images check format bench bench-catalogue screenshots lock
 
 demo: ## everything on this machine: installs what is missing, starts, prints an address
 	@scripts/install
@@ -11,6 +11,10 @@ demo: ## everything on this machine: installs what is missing, starts, prints an
 test: ## all tests, on real servers
 	@scripts/install test
 	@$(python) -m pytest $(ARGS)
+
+test-images: ## the machine image: provisioned, booted and opened, without a kernel of its own
+	@scripts/install test
+	@$(python) -m pytest tests/images $(ARGS)
 
 check: ## style, types, architecture, templates
 	@scripts/install test
@@ -43,4 +47,4 @@ lock: ## pin what requirements/*.in ask for; JupyterLab's with the interpreter t
 	@for set in portal dev; do .venv/bin/$(compile) -o requirements/$$set.txt requirements/$$set.in; done
 	@/usr/bin/python3 -m venv --clear .environments/lock
 	@.environments/lock/bin/pip install --quiet pip-tools
-	@.environments/lock/bin/$(compile) -o requirements/jupyter.txt requirements/jupyter.in
+	@for set in jupyter image; do .environments/lock/bin/$(compile) -o requirements/$$set.txt requirements/$$set.in; done

@@ -1,4 +1,4 @@
-"""The image's provisioning on a plain Debian in a folder. What was downloaded is kept; what was made from it never is."""
+"""The image's provisioning on a plain Debian in a folder. Downloads are kept; what was made of them never is."""
 
 import os
 import shutil
@@ -43,18 +43,15 @@ def run(root: Path, *command: str) -> str:
             shutil.copy(package, archives)
     options = ["--bind", root, "/", "--dev", "/dev", "--proc", "/proc", "--ro-bind", "/sys", "/sys"]
     options += ["--bind", CACHE / "debs", "/debs", "--bind", CACHE / "pip", "/root/.cache/pip"]
-    options += [
-        "--ro-bind",
-        AUTHORITIES,
-        "/mnt",
-        "--unshare-pid",
-        "--die-with-parent",
-        "--cap-add",
-        "ALL",
-        "--clearenv",
-    ]
+    options += ["--ro-bind", AUTHORITIES, "/authorities.pem", "--cap-add", "ALL"]
+    options += ["--unshare-pid", "--die-with-parent", "--clearenv"]
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    environment |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8", "PIP_CERT": "/mnt"}
+    environment |= {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "PIP_CERT": "/authorities.pem",
+    }
     for name, value in environment.items():
         options += ["--setenv", name, value]
     done = subprocess.run(

@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 ETC = (
     *("X11", "alternatives", "bash.bashrc", "dbus-1", "default", "fonts", "gtk-3.0", "ld.so.cache", "ld.so.conf"),
     *("ld.so.conf.d", "localtime", "login.defs", "mime.types", "nftables.conf", "os-release", "pam.d", "profile"),
