@@ -2,7 +2,7 @@ PORT ?= 8000
 DATA ?= var
 python := .venv/bin/python
 
-.PHONY: demo test test-images check format bench bench-catalogue screenshots lock
+.PHONY: demo test test-openstack test-images check format bench bench-catalogue bench-openstack screenshots lock
 
 demo: ## everything on this machine: installs what is missing, starts, prints an address
 	@scripts/install
@@ -11,6 +11,10 @@ demo: ## everything on this machine: installs what is missing, starts, prints an
 test: ## all tests, on real servers
 	@scripts/install test
 	@$(python) -m pytest $(ARGS)
+
+test-openstack: ## the contract suite and the OpenStack tests, on a real OpenStack on this machine
+	@scripts/install openstack
+	@$(python) -m pytest --openstack tests/providers/test_contract.py tests/openstack $(ARGS)
 
 test-images: ## the machine image: provisioned, booted and opened, without a kernel of its own
 	@scripts/install test
@@ -37,6 +41,10 @@ bench-catalogue: ## how fast a large catalogue is taken over, and lists with it
 	@scripts/install test
 	@$(python) -m tests.bench_catalogue
 
+bench-openstack: ## how often nova is asked, by idle instances and by a launch
+	@scripts/install openstack
+	@$(python) -m pytest --openstack -q -s tests/openstack/bench.py
+
 screenshots: ## the pictures of the README
 	@scripts/install test
 	@$(python) -m tests.screenshots
@@ -44,7 +52,7 @@ screenshots: ## the pictures of the README
 compile := pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: ## pin what requirements/*.in ask for; JupyterLab's with the interpreter that instances have
-	@for set in portal dev; do .venv/bin/$(compile) -o requirements/$$set.txt requirements/$$set.in; done
+	@for set in portal dev openstack; do .venv/bin/$(compile) -o requirements/$$set.txt requirements/$$set.in; done
 	@/usr/bin/python3 -m venv --clear .environments/lock
 	@.environments/lock/bin/pip install --quiet pip-tools
 	@for set in jupyter image; do .environments/lock/bin/$(compile) -o requirements/$$set.txt requirements/$$set.in; done

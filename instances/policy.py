@@ -24,6 +24,10 @@ class Action(StrEnum):
     STOP = "stop"
     DELETE = "delete"
     EXTEND = "extend"
+    KEEP = "keep"
+    """Have it left running although nothing happens in it."""
+    PIN = "pin"
+    """Have it never end by itself."""
     WATCH = "watch"
     """A picture of the screen is a look at the screen."""
     CONTROL = "control"
@@ -117,6 +121,14 @@ def may_explain_others(actor: Actor) -> Decision:
     return deny("Only those who look after this portal may ask what somebody else may do.")
 
 
+def may_decide_extension(actor: Actor, *, asked_by: int) -> Decision:
+    """Answer somebody who asks for more time than they may give themself."""
+    decision = may_administer(actor)
+    if decision and asked_by in actor.accounts:
+        return deny("Nobody decides about their own request. Ask another administrator.")
+    return decision
+
+
 def may_review_access(actor: Actor, *, parts: Collection[Part]) -> Decision:
     """Read who has accessed an experiment's data. `parts`: those of the actor that give any of it now."""
     if not actor.active:
@@ -145,6 +157,8 @@ def may(actor: Actor, action: Action, instance: InstanceFacts) -> Decision:
         return deny("This instance has been deleted.")
     if instance.withheld and action in _OF_THE_SCREEN:
         return deny(instance.withheld if instance.owner_id in actor.accounts else WITHHELD)
+    if action is Action.PIN:
+        return may_administer(actor)
     if instance.owner_id in actor.accounts:
         return allow("you are its owner")
     if action in _OVERSEEN and actor.has(*OVERSEERS):
@@ -203,5 +217,6 @@ _REFUSALS = {
     Action.SHARE: "Whoever shares a desktop shares its owner's rights to the data: only the owner decides that.",
     Action.APPROVE: "Only its owner answers those who ask to be let in.",
     Action.ASK: "The instrument control sees that an instance exists, and is not let into it.",
+    Action.KEEP: "Only its owner knows that it is still needed.",
     Action.EXTEND: "Only its owner, and those who look after the portal, decide how long it lives.",
 }

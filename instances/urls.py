@@ -2,8 +2,9 @@
 
 from django.urls import path
 
-from instances.views import actions, desktop, detail, experiments, guests, home, new, progress, why
-from instances.views.administration import catalogues, overview, people, roles, trail
+from instances.views import actions, desktop, detail, experiments, guests, home, mail, new, progress, time, why
+from instances.views.administration import catalogues, lifetimes, overview, people, requests, roles, trail
+from instances.views.administration import mail as letters
 
 app_name = "instances"
 urlpatterns = [
@@ -27,7 +28,11 @@ urlpatterns = [
     path("instances/<uuid:instance_id>/stop/", actions.stop, name="stop"),
     path("instances/<uuid:instance_id>/restart/", actions.restart, name="restart"),
     path("instances/<uuid:instance_id>/delete/", actions.delete, name="delete"),
+    path("instances/<uuid:instance_id>/extend/", time.extend, name="extend"),
+    path("instances/<uuid:instance_id>/endings/", time.endings, name="endings"),
+    path("instances/<uuid:instance_id>/time/", time.more, name="time"),
     path("instances/<uuid:instance_id>/describe/", actions.describe, name="describe"),
+    path("account/mail/", mail.mail, name="mail"),
     path("guests/boot/", guests.boot, name="guest_boot"),
     path("guests/heartbeat/", guests.heartbeat, name="guest_heartbeat"),
     path("administration/", overview.overview, name="administration"),
@@ -38,8 +43,18 @@ urlpatterns = [
     path("administration/roles/", roles.roles, name="administration_roles"),
     path("administration/roles/grant/", roles.grant, name="administration_grant"),
     path("administration/roles/<int:grant_id>/end/", roles.end, name="administration_end"),
+    path("administration/requests/", requests.requests, name="administration_requests"),
+    path("administration/requests/<int:request_id>/", requests.decide, name="administration_decide"),
+    path("administration/lifetimes/", lifetimes.lifetimes, name="administration_lifetimes"),
+    path("administration/lifetimes/new/", lifetimes.rule, name="administration_lifetime_new"),
+    path("administration/lifetimes/<int:rule_id>/", lifetimes.rule, name="administration_lifetime"),
+    path("administration/lifetimes/<int:rule_id>/remove/", lifetimes.remove, name="administration_lifetime_remove"),
+    path("administration/pins/<uuid:instance_id>/", lifetimes.pin, name="administration_pin"),
     path("administration/audit/", trail.audit, name="administration_audit"),
     path("administration/audit/download/", trail.download, name="administration_download"),
     path("administration/audit/chain/", trail.chain, name="administration_chain"),
+    path("administration/mail/", letters.mails, name="administration_mail"),
+    path("administration/mail/<uuid:mail_id>/", letters.letter, name="administration_letter"),
+    path("administration/mail/<uuid:mail_id>/resend/", letters.resend, name="administration_resend"),
     path("administration/catalogues/", catalogues.catalogues, name="administration_catalogues"),
 ]

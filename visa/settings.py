@@ -1,6 +1,7 @@
 """Settings, all from the environment; `manage.py up` sets what one machine needs. See docs/reference/settings.md."""
 
 from datetime import timedelta
+from email.utils import formataddr
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -52,6 +53,9 @@ ORPHANS = env.str("VISA_ORPHANS", default="report")  # what no row knows in a cl
 if ORPHANS not in ("report", "adopt", "delete"):
     raise ValueError("VISA_ORPHANS is report, adopt or delete")
 ORPHANS_AFTER = timedelta(hours=env.float("VISA_ORPHANS_AFTER_HOURS", default=24))
+# What counts as a computation: processor cores in use on average over a minute, and the share of GPUs that is busy.
+IDLE_LOAD = env.float("VISA_IDLE_LOAD", default=0.05)
+IDLE_GPU = env.float("VISA_IDLE_GPU", default=0.05)
 DATA_TARGET = env.str("VISA_DATA_TARGET", default="/data")  # where instances see it
 
 # Unix ids that the portal gives by itself, where claims and catalogues say none. Never reuse a range elsewhere.
@@ -97,7 +101,9 @@ EMAIL_HOST, EMAIL_PORT = MAIL["EMAIL_HOST"] or "localhost", MAIL["EMAIL_PORT"]
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = MAIL["EMAIL_HOST_USER"], MAIL["EMAIL_HOST_PASSWORD"]
 EMAIL_USE_TLS, EMAIL_USE_SSL = MAIL.get("EMAIL_USE_TLS", False), MAIL.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 20  # seconds, for each answer of the server
-DEFAULT_FROM_EMAIL = env.str("VISA_EMAIL_FROM", default="") or f"visa@{urlsplit(PORTAL_URL).hostname}"
+DEFAULT_FROM_EMAIL = env.str("VISA_EMAIL_FROM", default="") or formataddr(
+    (FACILITY["name"], f"visa@{urlsplit(PORTAL_URL).hostname}")
+)
 DIGEST_HOUR = env.int("VISA_DIGEST_HOUR", default=6)
 if DIGEST_HOUR not in range(24):
     raise ValueError("VISA_DIGEST_HOUR is an hour of the day in UTC, 0 to 23")

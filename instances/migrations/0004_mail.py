@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('key', models.CharField(help_text='What it is about: a person gets one mail for each, ever.', max_length=200)),
-                ('kind', models.CharField(choices=[('created', 'created'), ('stopped', 'stopped'), ('deleted', 'deleted'), ('failed', 'failed'), ('expiry_warning', 'expiry_warning'), ('idle_warning', 'idle_warning'), ('deletion_warning', 'deletion_warning'), ('extension_asked', 'extension_asked'), ('extension_decided', 'extension_decided'), ('shared', 'shared'), ('alert', 'alert'), ('digest', 'digest')], max_length=32)),
+                ('kind', models.CharField(choices=[('created', 'Created'), ('stopped', 'Stopped'), ('deleted', 'Deleted'), ('failed', 'Failed'), ('expiry_warning', 'Expiry warning'), ('idle_warning', 'Idle warning'), ('deletion_warning', 'Deletion warning'), ('extension_asked', 'Extension asked'), ('extension_decided', 'Extension decided'), ('shared', 'Shared'), ('alert', 'Alert'), ('digest', 'Digest')], max_length=32)),
                 ('facts', models.JSONField(default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder)),
                 ('created', models.DateTimeField(default=django.utils.timezone.now)),
                 ('fate', models.CharField(choices=[('waiting', 'Waiting'), ('collected', 'Collected'), ('sent', 'Sent'), ('failed', 'Failed'), ('skipped', 'Skipped')], max_length=16)),
@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('sent', models.DateTimeField(blank=True, null=True)),
                 ('digest', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='parts', to='instances.mail')),
                 ('instance', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='mails', to='instances.instance')),
-                ('to', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='mails', to=settings.AUTH_USER_MODEL)),
+                ('to', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='mails', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'ordering': ['-created', 'id'],

@@ -2,6 +2,7 @@ from .catalogue import Cloud, Environment, Flavour, FlavourOffer
 from .connection import Connection, Ticket
 from .guest import Boot, Guest
 from .instance import Instance, InstanceEvent
+from .lifetime import ExtensionRequest, LifetimeRule, Load
 from .mail import Mail
 from .quota import Quota
 from .stray import Stray
@@ -11,11 +12,14 @@ __all__ = [
     "Cloud",
     "Connection",
     "Environment",
+    "ExtensionRequest",
     "Flavour",
     "FlavourOffer",
     "Guest",
     "Instance",
     "InstanceEvent",
+    "LifetimeRule",
+    "Load",
     "Mail",
     "Quota",
     "Stray",

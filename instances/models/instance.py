@@ -45,6 +45,9 @@ class Instance(models.Model):
     pinned = models.TextField(blank=True, help_text="Why an administrator keeps it from expiring; empty: it expires.")
     keep_until = models.DateTimeField(null=True, blank=True, help_text="It is not stopped for idleness before.")
     active_at = models.DateTimeField(null=True, blank=True, help_text="When somebody or something last worked in it.")
+    warnings = models.JSONField(
+        default=dict, blank=True, help_text='Given and not void, by end: {"of", "at", "last", "end"}.'
+    )
     review_at = models.DateTimeField(default=timezone.now, help_text="When its lifetime is to be looked at again.")
 
     desired = models.CharField(max_length=16, choices=choices(Desired), default=Desired.RUNNING)

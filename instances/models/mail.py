@@ -30,6 +30,13 @@ class Kind(StrEnum):
     DIGEST = "digest"
     """Made of others, once a day."""
 
+    @property
+    def label(self) -> str:
+        return self.value.capitalize().replace("_", " ")
+
+
+WARNINGS = frozenset({Kind.EXPIRY_WARNING, Kind.IDLE_WARNING, Kind.DELETION_WARNING})
+
 
 class Fate(StrEnum):
     WAITING = "waiting"
@@ -48,10 +55,9 @@ class Mail(models.Model):
     """One mail to one person. Its id makes its Message-ID, so that whatever is sent twice is known to be the same."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    # Unchecked by the database: its check would lock the person, after instances are locked. People are never deleted.
-    to = models.ForeignKey(User, models.PROTECT, related_name="mails", db_constraint=False)
+    to = models.ForeignKey(User, models.PROTECT, related_name="mails")
     key = models.CharField(max_length=200, help_text="What it is about: a person gets one mail for each, ever.")
-    kind = models.CharField(max_length=32, choices=[(kind.value, kind.value) for kind in Kind])
+    kind = models.CharField(max_length=32, choices=[(kind.value, kind.label) for kind in Kind])
     instance = models.ForeignKey(Instance, models.SET_NULL, null=True, blank=True, related_name="mails")
     facts = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
     created = models.DateTimeField(default=timezone.now)

@@ -5,10 +5,10 @@ Every method is synchronous and idempotent by instance id, may be called from an
 """
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from instances.errors import ProviderError
 from instances.states import Phase, Progress
@@ -60,6 +60,8 @@ class Spec:
     memory_mb: int
     gpu_model: str = ""
     gpu_count: int = 0
+    flavour: str = ""
+    """What the cloud calls this hardware, where it has a name there."""
     mounts: tuple[Mount, ...] = ()
     screens: tuple[Screen, ...] = (Screen(1920, 1080),)
     keyboard: str = "us"
@@ -132,6 +134,30 @@ class Capacity:
     """For administrators and the launch page, for example "memory limits are not enforced here"."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """One of the cloud's own flavours."""
+
+    name: str
+    cores: float
+    memory_mb: int
+    gpu_model: str = ""
+    gpu_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, for whoever sets up a cloud. `fix` says what to do; empty: nothing."""
+
+    what: str
+    said: str
+    fix: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.fix
+
+
 class Provider(abc.ABC):
     kind: str
     tick: ClassVar[timedelta] = timedelta(seconds=10)
@@ -144,7 +170,7 @@ class Provider(abc.ABC):
     phones_home: ClassVar[bool] = False
     """Whether its machines report their first boot to the portal, and their activity later."""
 
-    def __init__(self, name: str, settings: Mapping[str, str]) -> None:
+    def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
         self.name = name
         self.settings = settings
 
@@ -177,6 +203,23 @@ class Provider(abc.ABC):
     def remove(self, instance_id: str, reference: str) -> None:
         """Delete that one of several copies of an instance which the cloud calls `reference`, and no other."""
         raise ProviderError("This cloud never holds an instance twice.", retry=False)
+
+    def check(self, specs: Sequence[Spec]) -> Iterable[Finding]:
+        """Look at everything that `specs` need to be started, without starting them."""
+        try:
+            capacity = self.capacity()
+        except ProviderError as error:
+            return [Finding("Cloud", error.reason, fix="See that it runs and can be reached.")]
+        lacking = sorted({spec.image for spec in specs} - capacity.images)
+        return [Finding("Cloud", "answers"), *(Finding("Image", name, fix="Install it.") for name in lacking)]
+
+    def hardware(self) -> Sequence[Hardware]:
+        """The flavours that the cloud has by itself; none where it takes any number of cores."""
+        return []
+
+    def console(self, instance_id: str) -> str:
+        """The last lines that its machine showed while it started; empty where its cloud keeps none."""
+        return ""
 
     @abc.abstractmethod
     def endpoint(self, instance_id: str, app: str) -> Endpoint: ...

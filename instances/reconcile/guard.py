@@ -50,20 +50,28 @@ def check(cloud: Cloud) -> None:
 @contextmanager
 def permitted(instance: Instance) -> Iterator[timedelta]:
     """The right to one call that changes something, within the instance's lease; yields how long to wait for it first.
+    Give it back after a success.
 
     Held when the cloud is in doubt, has enough to do, or its tokens are taken for longer than AHEAD.
     """
     wait = _take(instance)
     try:
         yield wait
-    finally:
-        Instance.objects.filter(pk=instance.pk, lease=instance.lease).update(acting=False)
+    except BaseException:
+        give_back(instance)
+        raise
+
+
+def give_back(instance: Instance) -> None:
+    """The call is over. After a success it is written together with what came of it."""
+    Instance.objects.filter(pk=instance.pk, lease=instance.lease).update(acting=False)
+    instance.acting = False
 
 
 def _take(instance: Instance) -> timedelta:
     assert instance.cloud_id
     with transaction.atomic():
-        cloud = Cloud.objects.select_for_update().get(pk=instance.cloud_id)
+        cloud = Cloud.objects.select_for_update().defer("capacity", "settings").get(pk=instance.cloud_id)
         now = timezone.now()
         if cloud.doubt:
             raise Held(cloud.doubt, timedelta(seconds=5))
@@ -75,6 +83,7 @@ def _take(instance: Instance) -> timedelta:
             raise Held(f"{cloud} is given no more than {cloud.rate:g} calls a second.", wait * random.uniform(1, 2))  # noqa: S311
         Cloud.objects.filter(pk=cloud.pk).update(tokens=tokens - 1, tokens_at=now)
         Instance.objects.filter(pk=instance.pk, lease=instance.lease).update(acting=True)
+        instance.acting = True
     return wait
 
 

@@ -36,7 +36,7 @@ def held(instance_id: UUID) -> Iterator[UUID | None]:
     finally:
         done.set()
         renewer.join()
-        Instance.objects.filter(pk=instance_id, lease=lease).update(lease=None, lease_until=None)
+        Instance.objects.filter(pk=instance_id, lease=lease).update(lease=None, lease_until=None, acting=False)
 
 
 def _take(instance_id: UUID) -> UUID | None:

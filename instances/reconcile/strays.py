@@ -45,8 +45,9 @@ def look_at(cloud: Cloud, provider: Provider, sifted: Sifted, *, began: datetime
             duplicates.append(found)  # its instance has its place in another cloud, or in none
     seen = [_noted(cloud, found, Stray.Kind.ORPHAN) for found in orphans]
     seen += [_noted(cloud, found, Stray.Kind.DUPLICATE) for found in duplicates]
-    if not sifted.doubt:
-        Stray.objects.filter(cloud=cloud).exclude(pk__in=seen).delete()
+    past = Stray.objects.filter(cloud=cloud).exclude(pk__in=seen)
+    if not sifted.doubt and past.exists():
+        past.delete()
     if seen:
         _decide(cloud)
         _carry_out(cloud, provider)

@@ -12,15 +12,12 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from auth.data import DataGrant
 from instances.errors import ProviderError, StaleInstance
 from instances.models import Instance
-from instances.providers.base import Account, Observed, Provider, Screen, Spec
-from instances.services import grants as data
+from instances.providers.base import Observed, Provider
 from instances.services import guests, transitions
 from instances.services.clouds import provider_for
 from instances.states import Desired, Phase, Progress, State
@@ -29,6 +26,7 @@ from . import guard
 from .calls import call
 from .leases import held
 from .plan import Act, Step, Wish, believes, plan
+from .spec import spec_of
 
 log = logging.getLogger(__name__)
 PATIENT_FOR = timedelta(seconds=2)
@@ -43,7 +41,7 @@ def reconcile(instance_id: UUID) -> None:
                 Instance.objects.select_related("owner", "environment", "flavour", "cloud")
                 .filter(pk=instance_id, lease=lease, cloud__isnull=False, waiting_since=None)
                 .exclude(state=State.DELETED)
-                .defer("thumbnail")
+                .defer("thumbnail", "cloud__capacity")
                 .first()
             )
             if instance is None:
@@ -84,6 +82,8 @@ def _step(instance: Instance) -> timedelta | None:
             return _commit(instance, wish, observed, step, provider.pace)
         if after:
             _note(instance, wish, after)
+        else:
+            guard.give_back(instance)
         return _pause(instance, max(step.again or timedelta(), provider.pace))
     except guard.Held as held_back:
         return _held_back(instance, held_back)
@@ -111,10 +111,12 @@ def wish_of(instance: Instance, observed: Observed) -> Wish:
 
 def _show(instance: Instance, step: Step) -> None:
     """Say what is about to happen before it does."""
+    placed = None
     if instance.state == State.QUEUED and step.act is Act.ENSURE:
-        transitions.progress(instance, Progress.PLACING, f"Found a place: {str(instance.cloud).lower()}")
+        placed = (Progress.PLACING, f"Found a place: {str(instance.cloud).lower()}")
     if step.state != instance.state and not step.settle:
-        transitions.advance(instance, step.state, actor=None, reason=step.message or step.state.label)
+        reason = step.message or step.state.label
+        transitions.advance(instance, step.state, actor=None, reason=reason, step=placed)
 
 
 def _perform(provider: Provider, instance: Instance, step: Step) -> Observed | None:
@@ -129,63 +131,14 @@ def _perform(provider: Provider, instance: Instance, step: Step) -> Observed | N
     return None
 
 
-def spec_of(instance: Instance) -> Spec:
-    """What the provider is to run: grants derived at this moment, never those of an earlier start."""
-    granted = _entitled_now(instance)
-    owner = instance.owner
-    return Spec(
-        id=instance.key,
-        deployment=settings.DEPLOYMENT,
-        generation=instance.generation,
-        name=instance.name,
-        owner=Account(owner.username, owner.name, owner.uid, owner.uid, data.groups(granted)),
-        image=instance.environment.image,
-        apps=tuple(instance.environment.apps),
-        cores=instance.flavour.cores,
-        memory_mb=instance.flavour.memory_mb,
-        gpu_model=instance.flavour.gpu_model,
-        gpu_count=instance.flavour.gpu_count,
-        mounts=data.mounts(granted),
-        screens=tuple(Screen(s["width"], s["height"]) for s in instance.display["screens"]),
-        keyboard=instance.display["keyboard"],
-        labels={
-            "owner": owner.username,
-            "environment": instance.environment.slug,
-            "flavour": instance.flavour.slug,
-            "experiments": ",".join(str(pk) for pk in sorted(instance.experiments.values_list("pk", flat=True))),
-            **_beamtime(instance),
-        },
-    )
-
-
-def _beamtime(instance: Instance) -> dict[str, str]:
-    """Proposals and instruments by their codes, comma-separated: what machines made for VISA are told."""
-    codes = list(instance.experiments.values_list("proposal__code", "instrument__code"))
-    names = ("proposals", "instruments")
-    return {name: ",".join(sorted({pair[at] for pair in codes})) for at, name in enumerate(names)}
-
-
-def _entitled_now(instance: Instance) -> list[DataGrant]:
-    """The grants to mount, written down under the row's lock: whoever ends a right sees them, or we see the end."""
-    with transaction.atomic():
-        Instance.objects.select_for_update().get(pk=instance.pk)
-        entitled = data.entitlements(instance, at=timezone.now())
-        granted = data.granted_by(entitled)
-        if entitled and not granted:
-            raise ProviderError(" ".join(dict.fromkeys(one.because for one in entitled.values())), retry=False)
-        Instance.objects.filter(pk=instance.pk).update(**data.columns(granted))
-    return granted
-
-
 def _commit(instance: Instance, wish: Wish, observed: Observed, step: Step, pace: timedelta) -> timedelta | None:
     """Write what was observed and show `step.state`; only what changed is written."""
     _note(instance, wish, observed)
     settled = {"desired": step.settle} if step.settle else {}
     if step.state != instance.state:
-        if step.state is State.READY:
-            transitions.progress(instance, Progress.READY, "All set")
         reason = step.message or instance.message or step.state.label
-        transitions.advance(instance, step.state, actor=None, reason=reason, failures=0, **settled)
+        reached = (Progress.READY, "All set") if step.state is State.READY else None
+        transitions.advance(instance, step.state, actor=None, reason=reason, step=reached, failures=0, **settled)
     if step.again is None:
         return None
     return _pause(instance, max(step.again, pace) if step.state is not State.UNKNOWN else step.again)
@@ -193,7 +146,9 @@ def _commit(instance: Instance, wish: Wish, observed: Observed, step: Step, pace
 
 def _note(instance: Instance, wish: Wish, observed: Observed) -> None:
     """Write down what is believed of what was observed; only what changed."""
-    facts: dict[str, Any] = {"absences": wish.absences if observed.phase is Phase.ABSENT else 0}
+    facts: dict[str, Any] = {"absences": wish.absences if _counts(wish, observed) else 0}
+    if instance.acting:
+        facts["acting"] = False
     if believes(wish, observed):
         facts |= {
             "phase": observed.phase,
@@ -208,6 +163,11 @@ def _note(instance: Instance, wish: Wish, observed: Observed) -> None:
         mine.update(**moved, observed_at=timezone.now())
     if instance.withheld and believes(wish, observed):
         _release(instance, observed)
+
+
+def _counts(wish: Wish, observed: Observed) -> bool:
+    """Whether an absence is a claim that wants proof: of what was there, or is to be deleted."""
+    return observed.phase is Phase.ABSENT and (wish.phase is not Phase.ABSENT or wish.desired is Desired.DELETED)
 
 
 def _release(instance: Instance, observed: Observed) -> None:

@@ -1,5 +1,6 @@
 """From a configured cloud to the provider that drives it; and what is written down of how a cloud behaves."""
 
+import json
 import logging
 from datetime import datetime
 from functools import lru_cache
@@ -20,17 +21,20 @@ from instances.states import Desired, Phase
 
 from .mail import Kind, notify_administrators
 
-KINDS = {"local": "instances.providers.local.provider.LocalProvider"}
+KINDS = {
+    "local": "instances.providers.local.provider.LocalProvider",
+    "openstack": "instances.providers.openstack.provider.OpenStackProvider",
+}
 log = logging.getLogger(__name__)
 
 
 def provider_for(cloud: Cloud) -> Provider:
     """The provider of `cloud`, kept for as long as its settings stay as they are."""
-    return _make(cloud.name, cloud.kind, tuple(sorted(cloud.settings.items())))
+    return _make(cloud.name, cloud.kind, json.dumps(cloud.settings, sort_keys=True))
 
 
 @lru_cache(maxsize=64)
-def _make(name: str, kind: str, chosen: tuple[tuple[str, str], ...]) -> Provider:
+def _make(name: str, kind: str, chosen: str) -> Provider:
     defaults = {
         "deployment": settings.DEPLOYMENT,
         "key": settings.INSTANCE_KEY,
@@ -38,7 +42,7 @@ def _make(name: str, kind: str, chosen: tuple[tuple[str, str], ...]) -> Provider
         "folder": str(settings.DATA / "local"),
         "jupyter": str(settings.ROOT / ".environments/jupyter"),
     }
-    provider: Provider = import_string(KINDS[kind])(name, defaults | dict(chosen))
+    provider: Provider = import_string(KINDS[kind])(name, defaults | json.loads(chosen))
     return provider
 
 

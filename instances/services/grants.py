@@ -8,11 +8,12 @@ from typing import Any, TypedDict
 from django.conf import settings
 
 from auth.data import DataGrant, Entitlement
-from auth.models import Proposal
+from auth.models import Experiment
 from instances.models import Instance
 from instances.providers.base import Mount
 
 from .experiments import entitlements_of
+from .visibility import experiments_of
 
 
 class StoredGrant(TypedDict):
@@ -51,8 +52,7 @@ def columns(granted: Iterable[DataGrant]) -> dict[str, Any]:
 
 def entitlements(instance: Instance, *, at: datetime) -> dict[int, Entitlement]:
     """What each of its experiments gives its owner at `at`, or the reason why nothing."""
-    experiments = instance.experiments.select_related("proposal", "instrument")
-    return entitlements_of(instance.owner.as_actor(at=at), experiments, at=at)
+    return entitlements_of(instance.owner.as_actor(at=at), experiments_of(instance), at=at)
 
 
 def granted_by(entitled: Mapping[int, Entitlement]) -> list[DataGrant]:
@@ -63,7 +63,7 @@ def mounts(grants: list[DataGrant]) -> tuple[Mount, ...]:
     return tuple(Mount(str(settings.DATA_ROOT / g.path), target_of(g), g.writable) for g in grants)
 
 
-def groups(grants: list[DataGrant]) -> tuple[int, ...]:
+def groups(grants: list[DataGrant], experiments: Iterable[Experiment]) -> tuple[int, ...]:
     """The Unix groups of exactly the granted proposals."""
-    codes = {grant.proposal.lower() for grant in grants}
-    return tuple(sorted(p.gid for p in Proposal.objects.filter(code__in=codes)))
+    granted = {grant.experiment for grant in grants}
+    return tuple(sorted({e.proposal.gid for e in experiments if e.pk in granted}))

@@ -17,6 +17,7 @@ from . import grants as data
 from . import queue, quotas, transitions
 from .display import Display, validated
 from .experiments import entitlements_of, takes_part
+from .mail import Kind, notify
 from .wake import wake
 
 IN_LINE = "Waiting in line for a place"
@@ -118,6 +119,7 @@ def _remember(user: User, environment: str, flavour: str, display: Display) -> N
 
 def _recorded(instance: Instance, actor: Actor, because: str) -> None:
     queued(instance)
+    notify(instance.owner, Kind.CREATED, key=f"created:{instance.pk}", instance=instance, until=instance.expires)
     audit.record(
         "instance.launch",
         f"instance:{instance.pk}",

@@ -11,7 +11,7 @@ extension_asked    by · until: the end that is asked for · reason             
 extension_decided  granted: bool · until: the end that holds now · reason · by
 shared             by · role: "collaborator" or "viewer"
 alert              title: in a few words · text: sentences, a paragraph for each line   (to administrators)
-A fact that is not given is not mentioned.
+A fact that is not given is not mentioned. `path` may name the page to lead to, in place of the instance's.
 """
 
 from datetime import datetime, timedelta
@@ -25,10 +25,13 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import AlreadyEnqueued
 
+from auth import audit
 from auth.access import Role
 from auth.models import RoleGrant, User
+from instances.errors import Conflict, Denied
 from instances.models import Instance
 from instances.models.mail import Fate, Kind, Mail
+from instances.policy import may_administer
 
 from .mail_preferences import Timing, timing_of
 
@@ -38,6 +41,8 @@ PATIENCE = timedelta(days=4)
 LOST_AFTER = timedelta(minutes=2)
 """A mail that no worker took for that long is given a new job."""
 
+NO_SERVER = "No mail server is configured."
+
 __all__ = ["Kind", "notify", "notify_administrators"]
 
 
@@ -45,22 +50,9 @@ def notify(to: User, kind: Kind, *, key: str, instance: Instance | None = None, 
     """One mail to that person, once for each `key`, ever; within the caller's transaction: what is rolled back is not
     told. What they chose decides whether it goes at once, with the next digest, or not at all.
     """
-    identities = list(User.objects.filter(Q(pk=to.person.pk) | Q(linked_to=to.person.pk)))
-    person = next(row for row in identities if not row.linked_to_id)
-    now = timezone.now()
-    fate, why = _fate(kind, person, identities, facts, now)
-    mail = Mail(
-        to=person,
-        key=key,
-        kind=kind,
-        instance=instance,
-        facts=facts,
-        created=now,
-        fate=fate,
-        trouble=why,
-        due=now + LOST_AFTER,
-        patience_until=now + PATIENCE,
-    )
+    identities = identities_of(to)
+    fate, why = _fate(kind, identities, facts)
+    mail = row_of(identities[0], kind, key=key, fate=fate, trouble=why, instance=instance, facts=facts)
     with transaction.atomic():
         Mail.objects.bulk_create([mail], ignore_conflicts=True)
         if fate is Fate.WAITING and Mail.objects.filter(pk=mail.pk).exists():
@@ -74,6 +66,29 @@ def notify_administrators(kind: Kind, *, key: str, instance: Instance | None = N
         notify(person, kind, key=key, instance=instance, **facts)
 
 
+def send_again(mail_id: UUID, *, acting_user: User) -> None:
+    """One that failed is tried anew, for as long as at first. Conflict for any other."""
+    actor = acting_user.as_actor()
+    if not (decision := may_administer(actor)):
+        raise Denied(decision)
+    if not settings.SENDS_MAIL:
+        raise Conflict(NO_SERVER)
+    now = timezone.now()
+    anew = {"trouble": "", "attempts": 0, "due": now + LOST_AFTER, "patience_until": now + PATIENCE}
+    with transaction.atomic():
+        if not Mail.objects.filter(pk=mail_id, fate=Fate.FAILED, digest=None).update(**anew, fate=Fate.WAITING):
+            raise Conflict("Only a mail that failed can be sent again; one in a digest is sent with it.")
+        Mail.objects.filter(digest=mail_id).update(fate=Fate.COLLECTED, trouble="")
+        hand_over(mail_id)
+        audit.record("mail.resend", f"mail:{mail_id}", actor=actor)
+
+
+def row_of(person: User, kind: Kind, **fields: Any) -> Mail:
+    """Not saved yet."""
+    now = timezone.now()
+    return Mail(to=person, kind=kind, created=now, due=now + LOST_AFTER, patience_until=now + PATIENCE, **fields)
+
+
 def hand_over(mail_id: UUID, *, at: datetime | None = None) -> None:
     """On commit, some worker sends it; one waiting job for each is enough."""
     job = app.configure_task(TASK, queue="mail", queueing_lock=f"mail:{mail_id}", schedule_at=at, allow_unknown=True)
@@ -84,13 +99,21 @@ def hand_over(mail_id: UUID, *, at: datetime | None = None) -> None:
         pass
 
 
+def identities_of(user: User) -> list[User]:
+    """As the rows are now: the account, then what is linked to it."""
+    account = user.linked_to_id or user.pk
+    found = User.objects.filter(Q(pk=account) | Q(linked_to=account)).order_by("pk")
+    return sorted(found, key=lambda row: row.pk != account)
+
+
 def address_of(identities: list[User]) -> str:
     """The account's own address, else one of an identity that is linked to it."""
-    return next((row.email for row in sorted(identities, key=lambda row: bool(row.linked_to_id)) if row.email), "")
+    return next((row.email for row in identities if row.email), "")
 
 
-def _fate(kind: Kind, person: User, identities: list[User], facts: dict[str, Any], now: datetime) -> tuple[Fate, str]:
-    timing = timing_of(kind, person, facts, now)
+def _fate(kind: Kind, identities: list[User], facts: dict[str, Any]) -> tuple[Fate, str]:
+    """What becomes of it, and why if that is nothing."""
+    timing = timing_of(kind, identities[0], facts, timezone.now())
     if not all(row.is_active for row in identities):
         return Fate.SKIPPED, "Their account is blocked."
     if timing is Timing.NEVER:
@@ -98,5 +121,5 @@ def _fate(kind: Kind, person: User, identities: list[User], facts: dict[str, Any
     if not address_of(identities):
         return Fate.SKIPPED, "No e-mail address of theirs is known."
     if not settings.SENDS_MAIL:
-        return Fate.SKIPPED, "No mail server is configured."
+        return Fate.SKIPPED, NO_SERVER
     return (Fate.COLLECTED if timing is Timing.DAILY else Fate.WAITING), ""

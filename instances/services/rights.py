@@ -137,6 +137,8 @@ def _stop(instance: Instance, message: str, fields: dict[str, Any]) -> None:
     if instance.state == State.UNKNOWN:  # its cloud is asked as soon as it answers
         Instance.objects.filter(pk=instance.pk).update(**fields, message=message)
         transitions.told(instance, message)
+        wished, instance.desired = Desired(instance.desired), Desired.STOPPED
+        transitions.tell_owner(instance, wished, actor=None, reason=message)
         return
     transitions.advance(instance, State.STOPPING, actor=None, reason=message, **fields)
 

@@ -16,6 +16,7 @@ from instances.states import Desired, State
 from . import grants as data
 from . import queue, quotas, transitions
 from .launch import queued
+from .lifetimes import alive
 from .visibility import find
 
 
@@ -32,6 +33,7 @@ def start(instance_id: UUID | str, *, acting_user: User) -> Instance:
             raise Conflict(f"It is {State(instance.state).value}: only a stopped instance can be started.")
         experiments = list(instance.experiments.select_related("proposal", "instrument"))
         quotas.check(actor, instance.flavour, experiments, again=instance)
+        more_time = alive(actor, instance)
         cloud = queue.find_place(instance.flavour, instance.environment, home=instance.cloud)
         again(
             instance,
@@ -39,6 +41,7 @@ def start(instance_id: UUID | str, *, acting_user: User) -> Instance:
             to=State.QUEUED,
             action="instance.start",
             reason="Started by its owner",
+            **more_time,
             cloud=cloud or instance.cloud,
             waiting_since=None if cloud else timezone.now(),
         )

@@ -1,9 +1,11 @@
 """Stopping: what runs ends, the home and the data stay."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
+from auth.access import Actor
 from auth.models import User
 from instances.errors import Conflict
 from instances.models import Instance
@@ -25,13 +27,13 @@ def stop(instance_id: UUID | str, *, acting_user: User) -> Instance:
         if instance.waiting_since:
             queue.step_out(instance, actor=actor, reason=f"{actor.name} left the line")
         elif instance.desired == Desired.RUNNING:
-            transitions.advance(
-                instance,
-                State.STOPPING,
-                actor=actor,
-                reason=f"Stopped by {actor.name}",
-                action="instance.stop",
-                desired=Desired.STOPPED,
-            )
-            wake(instance.pk)
+            end(instance, actor=actor, reason=f"Stopped by {actor.name}", action="instance.stop")
     return instance
+
+
+def end(instance: Instance, *, actor: Actor | None, reason: str, action: str, **fields: Any) -> None:
+    """Within the caller's transaction; `actor` None: the portal itself, by its rules."""
+    transitions.advance(
+        instance, State.STOPPING, actor=actor, reason=reason, action=action, desired=Desired.STOPPED, **fields
+    )
+    wake(instance.pk)

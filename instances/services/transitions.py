@@ -14,6 +14,7 @@ from instances.errors import IllegalTransition, StaleInstance
 from instances.models import Instance, InstanceEvent
 from instances.states import TRANSITIONS, Desired, Progress, State
 
+from .mail import Kind, notify
 from .wake import wake_line
 
 FREEING = (State.STOPPED, State.FAILED, State.DELETED)
@@ -21,31 +22,38 @@ FREEING = (State.STOPPED, State.FAILED, State.DELETED)
 
 
 def advance(
-    instance: Instance, to: State, *, actor: Actor | None, reason: str, action: str = "", **fields: Any
+    instance: Instance,
+    to: State,
+    *,
+    actor: Actor | None,
+    reason: str,
+    action: str = "",
+    step: tuple[Progress, str] | None = None,
+    **fields: Any,
 ) -> None:
     """Move to `to` and set `fields`, recording who and why; a race's loser gets StaleInstance.
 
-    `action` names it in the audit trail when somebody asked for it; otherwise it is the portal's own doing.
+    `action` names it in the audit trail when somebody asked for it; otherwise it is the portal's own doing. `step`: the
+    step of a launch that begins with it, and one line for whoever waits.
     """
-    before = State(instance.state)
+    before, wished = State(instance.state), Desired(instance.desired)
     if to not in TRANSITIONS[before]:
         raise IllegalTransition(f"It is {before.value}: it cannot become {to.value} now.")
-    fields |= {"state": to, "state_since": timezone.now(), "message": reason}
+    now = timezone.now()
+    fields |= {"state": to, "state_since": now, "message": reason, "review_at": now}
     with transaction.atomic():
         mine = Instance.objects.filter(pk=instance.pk, state=before, desired=instance.desired, lease=instance.lease)
         if not mine.update(**fields):
             raise StaleInstance("Somebody or something else changed it at the same moment.")
         for name, value in fields.items():
             setattr(instance, name, value)
-        InstanceEvent.objects.create(
-            instance=instance,
-            generation=instance.generation,
-            before=before,
-            after=to,
-            message=reason,
-            actor_id=actor.user_id if actor else None,
-        )
+        shared = {"instance": instance, "generation": instance.generation, "at": fields["state_since"]}
+        events = [InstanceEvent(**shared, step=step[0], message=step[1])] if step else []
+        who = actor.user_id if actor else None
+        events.append(InstanceEvent(**shared, before=before, after=to, message=reason, actor_id=who))
+        InstanceEvent.objects.bulk_create(events)
         tell(instance)
+        tell_owner(instance, wished, actor=actor, reason=reason)
         if to in FREEING:
             transaction.on_commit(wake_line)
         audit.record(
@@ -78,7 +86,7 @@ def advance_many(
         moved = [pk for pk, _, _ in rows]
         if not moved:
             return []
-        Instance.objects.filter(pk__in=moved).update(**fields, state=to, state_since=now, message=reason)
+        Instance.objects.filter(pk__in=moved).update(**fields, state=to, state_since=now, message=reason, review_at=now)
         events = []
         for pk, _, generation in rows:
             if ready:
@@ -101,6 +109,26 @@ def progress(instance: Instance, step: Progress, message: str) -> None:
     with transaction.atomic():
         InstanceEvent.objects.create(instance=instance, generation=instance.generation, step=step, message=message)
         tell(instance)
+
+
+def tell_owner(instance: Instance, wished: Desired, *, actor: Actor | None, reason: str) -> None:
+    """Mail them what they did not do themselves: that it failed, or that it is not to run any more (`wished`: what
+    was wanted until now).
+    """
+    if actor and instance.owner_id in actor.accounts:
+        return
+    stops = {Desired.STOPPED: Kind.STOPPED, Desired.DELETED: Kind.DELETED}
+    if instance.state == State.FAILED:
+        kind = Kind.FAILED
+    elif instance.desired != wished and instance.desired in stops:
+        kind = stops[Desired(instance.desired)]
+    elif instance.state == State.STOPPED and wished == Desired.RUNNING:
+        kind = Kind.STOPPED
+    else:
+        return
+    facts = {"by": actor.name} if actor else {"reason": reason}
+    key = f"{kind}:{instance.pk}:{instance.generation}"
+    notify(instance.owner, kind, key=key, instance=instance, **facts)
 
 
 def told(instance: Instance, message: str, *, actor: Actor | None = None) -> None:

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from auth.data import DataGrant
 from instances.services.grants import target_of
+from instances.services.lifetimes import length
 
 register = template.Library()
 ICONS = settings.NODE / "bootstrap-icons/icons"
@@ -97,6 +98,18 @@ def folder(path: str) -> SafeString:
     """What lies above it, breakable after each slash."""
     above = path.rstrip("/").rpartition("/")[0]
     return format_html_join(mark_safe("<wbr>"), "{}", ((part + "/",) for part in above.split("/")))
+
+
+@register.filter
+def hours(value: int) -> str:
+    """`14 days`, `36 hours`."""
+    return length(value)
+
+
+@register.filter
+def asked_tone(state: str) -> str:
+    """The colour of a request for more time."""
+    return {"accepted": "good", "refused": "bad", "pending": "busy"}.get(state, "off")
 
 
 TONES = {"ready": "good", "failed": "bad", "unknown": "warn", "stopped": "off", "deleted": "off"}

@@ -32,7 +32,7 @@ STATUS: dict[type[InstanceError], int] = {NotFound: 404, Denied: 403, Conflict: 
 @require_POST
 @page
 def start(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
-    return _told(
+    return told(
         request,
         lambda: starting.start(instance_id, acting_user=user_of(request)),
         "{} is starting.",
@@ -43,13 +43,13 @@ def start(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
 @require_POST
 @page
 def stop(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
-    return _told(request, lambda: stopping.stop(instance_id, acting_user=user_of(request)), "{} is stopping.")
+    return told(request, lambda: stopping.stop(instance_id, acting_user=user_of(request)), "{} is stopping.")
 
 
 @require_POST
 @page
 def restart(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
-    return _told(
+    return told(
         request,
         lambda: restarting.restart(instance_id, acting_user=user_of(request)),
         "{} is restarting.",
@@ -60,7 +60,7 @@ def restart(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
 @require_POST
 @page
 def delete(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
-    return _told(
+    return told(
         request,
         lambda: deleting.delete(instance_id, acting_user=user_of(request)),
         "{} is being deleted. Your home and your data stay.",
@@ -72,7 +72,7 @@ def delete(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
 @page
 def describe(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
     name, notes = request.POST.get("name", ""), request.POST.get("notes", "")
-    return _told(
+    return told(
         request,
         lambda: describing.describe(instance_id, acting_user=user_of(request), name=name, notes=notes),
         "Saved.",
@@ -107,8 +107,13 @@ def connections(request: HttpRequest, instance_id: UUID) -> JsonResponse:
     return response
 
 
-def _told(
-    request: HttpRequest, act: Callable[[], Instance], done: str, then: str = "", *, after_page: str = ""
+def told(
+    request: HttpRequest,
+    act: Callable[[], Instance],
+    done: str | Callable[[Instance], str],
+    then: str = "",
+    *,
+    after_page: str = "",
 ) -> HttpResponseBase:
     """Do it; a script gets 204 or the error's sentence, a plain form is led to the next page."""
     htmx = bool(getattr(request, "htmx", False))
@@ -119,7 +124,7 @@ def _told(
             return _toast(str(error), "danger", status=_status(error))
         messages.error(request, str(error))
         return redirect(_back(request))
-    sentence = done.format(instance.name)
+    sentence = done.format(instance.name) if isinstance(done, str) else done(instance)
     if then:
         target = reverse(then, args=[instance.pk])
         return HttpResponse(status=204, headers={"HX-Redirect": target}) if htmx else redirect(target)

@@ -1,7 +1,7 @@
 """What every page does: ask who it is, and turn refusals into pages that say why."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, cast
 
@@ -15,11 +15,13 @@ from django.utils import timezone
 from auth.access import Actor
 from auth.models import User
 from instances.errors import Denied, NotFound
-from instances.models import Instance
+from instances.models import Instance, LifetimeRule
 from instances.policy import Action, may
 from instances.services import rights
 from instances.services.visibility import experiments_shown, facts
 from instances.states import State
+
+from .life import life_of
 
 P = ParamSpec("P")
 
@@ -60,6 +62,9 @@ def allowed(actor: Actor, instance: Instance) -> dict[str, bool]:
         "restart": (Action.START, state is State.READY),
         "delete": (Action.DELETE, state not in {State.DELETING, State.DELETED}),
         "describe": (Action.RENAME, state is not State.DELETED),
+        "extend": (Action.EXTEND, state not in {State.DELETING, State.DELETED} and bool(instance.expires)),
+        "keep": (Action.KEEP, state not in {State.DELETING, State.DELETED}),
+        "pin": (Action.PIN, state not in {State.DELETING, State.DELETED}),
         "watch": (Action.WATCH, True),
         "inspect": (Action.INSPECT, True),
     }
@@ -72,13 +77,25 @@ def ending(instance: Instance, *, within: timedelta = rights.WARNING) -> dict[st
     if not (end and instance.is_open and end - timezone.now() <= within):
         return None
     stays = settings.LOST_ACCESS == "restart" and any(g["until"] != end.isoformat() for g in instance.grants)
-    return {"at": end, "proposals": rights.proposals_ending(instance), "restarts": stays}
+    soon = end - timezone.now() <= rights.WARNING
+    return {"at": end, "soon": soon, "proposals": rights.proposals_ending(instance), "restarts": stays}
 
 
-def context_of(actor: Actor, instance: Instance) -> dict[str, Any]:
-    """What the parts of an instance's page need. `at`: its address, below which its actions lie."""
+def end_of(day: str) -> datetime | None:
+    """The moment at which `day` is over, in UTC; None where that is no day."""
+    try:
+        return datetime.combine(date.fromisoformat(day) + timedelta(days=1), time(), UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def context_of(actor: Actor, instance: Instance, *, rules: list[LifetimeRule] | None = None) -> dict[str, Any]:
+    """What the parts of an instance's page need. `at`: its address, below which its actions lie. `rules`: those of
+    lifetimes, where they were loaded for a whole list.
+    """
     may_do = allowed(actor, instance)
     return {
+        "life": life_of(actor, instance, extends=may_do["extend"], rules=rules),
         "instance": instance,
         "may": may_do,
         "ending": ending(instance) if may_do["inspect"] else None,

@@ -1,6 +1,5 @@
 """The desktop: the whole viewport, drawn by the browser from what the broker sends."""
 
-from datetime import timedelta
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponseBase
@@ -13,9 +12,7 @@ from instances.services.display import DEFAULT, RESOLUTIONS
 from instances.services.visibility import find
 
 from .common import context_of, ending, page, user_of
-
-TIMED = timedelta(days=20)
-"""A page that stays open says by itself when its time comes: browsers count no further than 24 days."""
+from .time import TIMED
 
 
 @require_safe

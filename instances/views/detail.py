@@ -13,6 +13,7 @@ from instances.policy import Action
 from instances.services.visibility import find
 
 from .common import context_of, page, user_of
+from .time import time_of
 
 LATEST = 100
 
@@ -22,7 +23,8 @@ LATEST = 100
 def detail(request: HttpRequest, instance_id: UUID) -> HttpResponse:
     actor = user_of(request).as_actor()
     instance = find(instance_id, actor=actor, action=Action.SEE)
-    context = context_of(actor, instance) | {
+    context = context_of(actor, instance) | time_of(instance)
+    context |= {
         "grants": by_proposal(instance),
         "events": instance.events.select_related("actor").order_by("-id")[:LATEST],
         "connections": instance.connections.select_related("user")[:20],

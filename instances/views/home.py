@@ -14,6 +14,7 @@ from auth.access import Actor, Role
 from instances.models import Environment, Instance
 from instances.policy import OVERSEERS, Action
 from instances.services import options
+from instances.services.lifetimes import all_rules
 from instances.services.visibility import EXPERIMENTS, find, visible_to
 from instances.states import State
 
@@ -29,9 +30,10 @@ def home(request: HttpRequest) -> HttpResponse:
     actor = user.as_actor()
     mine = with_relations(Instance.objects.filter(owner__in=actor.accounts).exclude(state=State.DELETED))
     found = Paginator(mine, CARDS).get_page(request.GET.get("page"))
+    rules = all_rules()
     context: dict[str, Any] = {
         "found": found,
-        "cards": [context_of(actor, instance) for instance in found],
+        "cards": [context_of(actor, instance, rules=rules) for instance in found],
         "oversees": oversees(actor),
         "section": "home",
     }
@@ -61,9 +63,10 @@ def everything(request: HttpRequest) -> HttpResponse:
     rows = with_relations(visible_to(actor))
     rows = filtered(rows, request)
     found: Page[Instance] = Paginator(rows, ROWS).get_page(request.GET.get("page"))
+    rules = all_rules()
     context = {
         "found": found,
-        "rows": [context_of(actor, instance) for instance in found],
+        "rows": [context_of(actor, instance, rules=rules) for instance in found],
         "states": [state for state in State if state is not State.DELETED],
         "environments": Environment.objects.all(),
         "query": filters_of(request),

@@ -1,5 +1,7 @@
 """Every page of the administration, for everybody: 404 for whoever may not know of it, no change by whoever looks."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import models
 from django.test import Client
@@ -8,31 +10,49 @@ from django.utils import timezone
 
 from auth.access import Role
 from auth.models import AuditEvent, RoleGrant, User
+from instances.models import ExtensionRequest, LifetimeRule, Mail
+from instances.models.mail import Fate, Kind
 from instances.urls import urlpatterns
-from tests.facility import Facility
+from tests.facility import Facility, instance
 
 from .conftest import As
 
 pytestmark = pytest.mark.django_db
 STAFF = {"ivy": "administrator", "aud": "auditor", "eve": "IT support"}
 OTHERS = ["ada", "bob", "sci"]
-CHANGING = {"grant", "end", "block", "unblock"}
+CHANGING = {"grant", "end", "block", "unblock", "resend"}
+CHANGING |= {"decide", "lifetime_new", "lifetime", "lifetime_remove", "pin"}
+OFFERS = ("grant", "end", "block", "unblock", "remove", "pins", "resend")
 PATTERNS = [p.name for p in urlpatterns if p.name and p.name.startswith("administration")]
+
+
+@pytest.fixture(autouse=True)
+def letter(facility: Facility) -> Mail:
+    return Mail.objects.create(to=facility.bob, key="k", kind=Kind.ALERT, facts={"title": "A mail"}, fate=Fate.FAILED)
 
 
 def addresses(facility: Facility) -> dict[str, str]:
     """One address for each page; a page that is added is among them, or fails here."""
     grant = RoleGrant.objects.get(role=Role.INSTRUMENT_SCIENTIST)
+    letter = Mail.objects.get()
+    rule, _ = LifetimeRule.objects.get_or_create(flavour=None, role="", defaults={"hours": 336})
+    later = timezone.now() + timedelta(days=9)
+    asked = ExtensionRequest.objects.first() or ExtensionRequest.objects.create(
+        instance=instance(facility, facility.ada), asked_by=facility.ada, until=later, because="More rings to refine"
+    )
     found = {}
     for name in PATTERNS:
-        arguments = {"person": [facility.bob.pk], "block": [facility.bob.pk], "unblock": [facility.bob.pk]}
+        arguments: dict[str, list[object]] = {page: [facility.bob.pk] for page in ("person", "block", "unblock")}
+        arguments |= {"lifetime": [rule.pk], "lifetime_remove": [rule.pk]}
+        arguments |= {"letter": [letter.pk], "resend": [letter.pk], "end": [grant.pk]}
+        arguments |= {"decide": [asked.pk], "pin": [asked.instance_id]}
         page = name.partition("_")[2]
-        found[page] = reverse(f"instances:{name}", args=arguments.get(page, [grant.pk] if page == "end" else []))
+        found[page] = reverse(f"instances:{name}", args=arguments.get(page, []))
     return found
 
 
 def everything() -> list[list[tuple[object, ...]]]:
-    kept: list[type[models.Model]] = [User, RoleGrant]
+    kept: list[type[models.Model]] = [User, RoleGrant, LifetimeRule, ExtensionRequest, Mail]
     return [list(model.objects.order_by("pk").values_list()) for model in kept]
 
 
@@ -72,7 +92,7 @@ def test_staff_see_every_page(persona: str, facility: Facility, signed_in: As) -
         if persona != "ivy":
             offered = text.lower().count("<form") - text.count('method="get"') - text.count("/sign-out/")
             assert offered == 0, f"{address} offers a form"
-            assert not any(word in text for word in ("/grant/", "/end/", "/block/", "/unblock/")), address
+            assert not any(f"/{word}/" in text for word in OFFERS), address
     assert "Administration" in client.get("/").content.decode()
 
 
@@ -80,14 +100,15 @@ def test_staff_see_every_page(persona: str, facility: Facility, signed_in: As) -
 def test_whoever_only_looks_changes_nothing_by_any_address(
     persona: str, reason: str, facility: Facility, signed_in: As
 ) -> None:
-    client, before = signed_in(getattr(facility, persona)), everything()
+    client, pages = signed_in(getattr(facility, persona)), addresses(facility)
+    before = everything()
     filled = {
         "person": "bob",
         "role": "auditor",
         "until": f"{timezone.now():%Y}-12-31",
         "because": "because I would like to see",
     }
-    for address in addresses(facility).values():
+    for address in pages.values():
         answer = client.post(address, filled)
         assert answer.status_code == 403, address
         assert reason in answer.content.decode()
@@ -101,8 +122,9 @@ def test_an_auditor_who_is_administrator_as_well_changes_nothing(facility: Facil
 
 
 def test_changing_something_needs_a_login_of_the_last_minutes(facility: Facility, signed_in: As) -> None:
-    client, before = signed_in(facility.ivy, fresh=False), everything()
-    for page, address in addresses(facility).items():
+    client, pages = signed_in(facility.ivy, fresh=False), addresses(facility)
+    before = everything()
+    for page, address in pages.items():
         if page in CHANGING:
             assert client.get(address).status_code == 302
             assert client.post(address, {"because": "because of the rules"}).status_code == 403

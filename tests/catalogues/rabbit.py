@@ -117,6 +117,7 @@ class Rabbit:
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "HOME": str(folder / "home"),
+            "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(self._names),
             "RABBITMQ_NODENAME": f"visa-{os.getpid()}@localhost",

@@ -17,6 +17,7 @@ from instances.policy import (
     may,
     may_administer,
     may_audit,
+    may_decide_extension,
     may_launch,
 )
 from instances.services.visibility import experiments_shown, facts, find, visible_to
@@ -24,7 +25,7 @@ from instances.states import State
 from tests import facility as facilities
 from tests.permissions.personas import PERSONAS, World, world
 
-ALL = set(Action) - {Action.LAUNCH, Action.ADMINISTER, Action.AUDIT}
+ALL = set(Action) - {Action.LAUNCH, Action.ADMINISTER, Action.AUDIT, Action.PIN}
 PORTAL = {
     "administrator": {Action.ADMINISTER, Action.AUDIT},
     "it_support": {Action.AUDIT},
@@ -36,7 +37,7 @@ NEAR = {Action.SEE, Action.ASK}
 MATRIX = {
     "owner": ALL,
     "linked_to_owner": ALL,
-    "administrator": OVERSEER | PORTAL["administrator"],
+    "administrator": OVERSEER | PORTAL["administrator"] | {Action.PIN},
     "it_support": OVERSEER | PORTAL["it_support"],
     "auditor": {Action.SEE, Action.INSPECT, Action.AUDIT},
     "owner_who_audits": {Action.SEE, Action.INSPECT, Action.AUDIT},
@@ -169,6 +170,15 @@ def test_what_is_withheld_is_shown_to_nobody_and_still_stopped_and_deleted() -> 
             assert may(actor, action, subject).because == told
     assert may(STRANGER, Action.CONTROL, subject).because == SOMEBODY_ELSES, "it is not told why, either"
     assert all(may(OWNER, action, subject) for action in (Action.SEE, Action.STOP, Action.DELETE))
+
+
+def test_administrators_decide_about_more_time_and_never_about_their_own() -> None:
+    administrator = Actor(5, "Administrator", frozenset({Role.ADMINISTRATOR}), linked=frozenset({6}))
+    assert may_decide_extension(administrator, asked_by=1)
+    for asked_by in (5, 6):
+        assert "their own request" in may_decide_extension(administrator, asked_by=asked_by).because
+    for role in (Role.IT_SUPPORT, Role.AUDITOR, Role.INSTRUMENT_SCIENTIST):
+        assert not may_decide_extension(Actor(7, "Staff", frozenset({role})), asked_by=1)
 
 
 def test_nobody_lets_themselves_in() -> None:

@@ -24,8 +24,8 @@ from instances.services.stop import stop
 from instances.states import Desired, Phase, State
 from tests.facility import CAPACITY, Facility, instance, person
 
+from .scripted import ScriptedCloud
 from .test_quotas import ask
-from .test_reconcile import ScriptedCloud, cloud  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 
@@ -202,7 +202,7 @@ def test_what_never_had_a_place_can_be_stopped_started_again_and_deleted(facilit
     assert delete(made.pk, acting_user=facility.ada).state == State.DELETED
 
 
-def test_deleting_a_start_that_waits_is_its_cloud_s_to_confirm(facility: Facility, cloud: ScriptedCloud) -> None:  # noqa: F811
+def test_deleting_a_start_that_waits_is_its_cloud_s_to_confirm(facility: Facility, cloud: ScriptedCloud) -> None:
     row = instance(facility, facility.ada, State.STOPPED)
     fill(facility, facility.bob)
     start(row.pk, acting_user=facility.ada)

@@ -1,9 +1,7 @@
 """The reconciler on a real database, against a cloud that fails, lies by omission, and dies in the middle."""
 
 import threading
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -12,74 +10,20 @@ from django.utils import timezone
 from auth.models import AuditEvent
 from instances.errors import ProviderError
 from instances.models import Cloud, Instance
-from instances.providers.base import Capacity, Endpoint, Found, Observed, Provider, Report, Spec
+from instances.providers.base import Observed
 from instances.reconcile import leases, sweep, watch, worker
 from instances.reconcile.plan import MISSING_FOR, PATIENCE
 from instances.services.delete import delete
 from instances.services.launch import launch
 from instances.services.start import start
 from instances.services.stop import stop
-from instances.states import Desired, Phase, Progress, State
+from instances.states import Desired, Phase, State
 from tests import facility as facilities
 from tests.facility import Facility
 
+from .scripted import ScriptedCloud
+
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-class ScriptedCloud(Provider):
-    """Keeps instances in a dict; `before` and `after` may raise around each effect."""
-
-    kind = "scripted"
-    pace = timedelta(milliseconds=10)
-    patience = PATIENCE
-
-    def __init__(self) -> None:
-        super().__init__("local", {})
-        self.rows: dict[str, Observed] = {}
-        self.calls: list[str] = []
-        self.specs: list[Spec] = []
-        self.before: Callable[[str], None] = lambda call: None
-        self.after: Callable[[str], None] = lambda call: None
-
-    def _around(self, call: str, effect: Callable[[], Any]) -> Any:
-        self.calls.append(call)
-        self.before(call)
-        result = effect()
-        self.after(call)
-        return result
-
-    def capacity(self) -> Capacity:
-        return Capacity(2, 8192, shared_cores=True, images=frozenset({"desktop"}))
-
-    def ensure(self, spec: Spec, report: Report) -> Observed:
-        self.specs.append(spec)
-        report(Progress.CREATING, "Making it")
-        running = Observed(Phase.RUNNING, spec.generation, frozenset(spec.apps))
-        return self._around("ensure", lambda: self.rows.setdefault(spec.id, running))
-
-    def observe(self, instance_id: str) -> Observed:
-        return self._around("observe", lambda: self.rows.get(instance_id, Observed(Phase.ABSENT)))
-
-    def observe_all(self) -> list[Found]:
-        return self._around("observe_all", lambda: [Found(key, observed) for key, observed in self.rows.items()])
-
-    def stop(self, instance_id: str) -> None:
-        was = self.rows[instance_id]
-        self._around("stop", lambda: self.rows.update({instance_id: Observed(Phase.STOPPED, was.generation)}))
-
-    def delete(self, instance_id: str) -> None:
-        self._around("delete", lambda: self.rows.pop(instance_id, None))
-
-    def endpoint(self, instance_id: str, app: str) -> Endpoint:
-        return Endpoint(path="/nowhere")
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedCloud]:
-    scripted = ScriptedCloud()
-    for module in (worker, watch):
-        monkeypatch.setattr(module, "provider_for", lambda row: scripted)
-    yield scripted
 
 
 @pytest.fixture

@@ -23,12 +23,12 @@ from instances.services.visibility import facts
 from instances.states import Desired, Phase, State
 from tests.facility import Facility
 
-from .test_reconcile import ScriptedCloud, cloud  # noqa: F401
+from .scripted import ScriptedCloud
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def run(user: User, *experiments: Any, cloud: ScriptedCloud) -> Instance:  # noqa: F811
+def run(user: User, *experiments: Any, cloud: ScriptedCloud) -> Instance:
     """Launched and ready."""
     made = launch(
         acting_user=user,
@@ -63,11 +63,11 @@ def policy_stop(settings: Any) -> Iterator[None]:
     yield
 
 
-def mounted(cloud: ScriptedCloud) -> set[str]:  # noqa: F811
+def mounted(cloud: ScriptedCloud) -> set[str]:
     return {mount.target.split("/")[3] for mount in cloud.specs[-1].mounts}
 
 
-def test_whoever_leaves_one_of_two_experiments_goes_on_with_the_other(both: Facility, cloud: ScriptedCloud) -> None:  # noqa: F811
+def test_whoever_leaves_one_of_two_experiments_goes_on_with_the_other(both: Facility, cloud: ScriptedCloud) -> None:
     row = run(both.ada, both.running, both.other, cloud=cloud)
     assert mounted(cloud) == {"hc-1", "hc-2"}
     leave(both.ada, both.running)
@@ -84,7 +84,7 @@ def test_whoever_leaves_one_of_two_experiments_goes_on_with_the_other(both: Faci
     connect(row.pk, acting_user=both.ada, app="desktop")
 
 
-def test_whoever_loses_everything_finds_it_stopped(facility: Facility, cloud: ScriptedCloud) -> None:  # noqa: F811
+def test_whoever_loses_everything_finds_it_stopped(facility: Facility, cloud: ScriptedCloud) -> None:
     row = run(facility.bob, facility.running, cloud=cloud)
     leave(facility.bob, facility.running)
     row.refresh_from_db()
@@ -102,14 +102,14 @@ def test_whoever_loses_everything_finds_it_stopped(facility: Facility, cloud: Sc
     }
 
 
-def test_a_site_may_stop_instead_of_starting_anew(both: Facility, cloud: ScriptedCloud, policy_stop: None) -> None:  # noqa: F811
+def test_a_site_may_stop_instead_of_starting_anew(both: Facility, cloud: ScriptedCloud, policy_stop: None) -> None:
     row = run(both.ada, both.running, both.other, cloud=cloud)
     leave(both.ada, both.running)
     row.refresh_from_db()
     assert row.state == State.STOPPING
 
 
-def test_what_was_rolled_back_ends_nothing(facility: Facility, cloud: ScriptedCloud) -> None:  # noqa: F811
+def test_what_was_rolled_back_ends_nothing(facility: Facility, cloud: ScriptedCloud) -> None:
     row = run(facility.bob, facility.running, cloud=cloud)
     with pytest.raises(RuntimeError), transaction.atomic():
         leave(facility.bob, facility.running)
@@ -118,7 +118,7 @@ def test_what_was_rolled_back_ends_nothing(facility: Facility, cloud: ScriptedCl
     assert (row.state, row.withheld) == (State.READY, "")
 
 
-def test_a_change_that_takes_nothing_away_disturbs_nobody(facility: Facility, cloud: ScriptedCloud) -> None:  # noqa: F811
+def test_a_change_that_takes_nothing_away_disturbs_nobody(facility: Facility, cloud: ScriptedCloud) -> None:
     row = run(facility.bob, facility.running, cloud=cloud)
     leave(facility.ada, facility.running)
     with transaction.atomic():
@@ -128,7 +128,7 @@ def test_a_change_that_takes_nothing_away_disturbs_nobody(facility: Facility, cl
     assert not AuditEvent.objects.filter(action="instance.withhold").exists()
 
 
-def test_an_embargo_that_begins_ends_what_showed_open_data(both: Facility, cloud: ScriptedCloud) -> None:  # noqa: F811
+def test_an_embargo_that_begins_ends_what_showed_open_data(both: Facility, cloud: ScriptedCloud) -> None:
     row = run(both.bob, both.running, both.open, cloud=cloud)
     assert mounted(cloud) == {"hc-1", "es-3"}
     with transaction.atomic():
@@ -139,7 +139,7 @@ def test_an_embargo_that_begins_ends_what_showed_open_data(both: Facility, cloud
     assert row.state == State.RESTARTING and "embargo" in row.withheld
 
 
-def test_what_became_read_only_is_mounted_anew(both: Facility, cloud: ScriptedCloud) -> None:  # noqa: F811
+def test_what_became_read_only_is_mounted_anew(both: Facility, cloud: ScriptedCloud) -> None:
     both.running.participations.create(user=both.sci, part=Part.PARTICIPANT, source="catalogue:test")
     row = run(both.sci, both.running, cloud=cloud)
     assert any(mount.writable for mount in cloud.specs[-1].mounts)
@@ -153,7 +153,7 @@ def test_what_became_read_only_is_mounted_anew(both: Facility, cloud: ScriptedCl
 
 def test_while_the_cloud_is_silent_nobody_gets_in_and_nothing_is_thought_gone(
     facility: Facility,
-    cloud: ScriptedCloud,  # noqa: F811
+    cloud: ScriptedCloud,
 ) -> None:
     row = run(facility.bob, facility.running, cloud=cloud)
     Instance.objects.filter(pk=row.pk).update(state=State.UNKNOWN)
@@ -168,7 +168,7 @@ def test_while_the_cloud_is_silent_nobody_gets_in_and_nothing_is_thought_gone(
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.STARTING, State.RESTARTING])
-def test_a_launch_under_way_is_led_to_what_remains(both: Facility, cloud: ScriptedCloud, state: State) -> None:  # noqa: F811
+def test_a_launch_under_way_is_led_to_what_remains(both: Facility, cloud: ScriptedCloud, state: State) -> None:
     row = run(both.ada, both.running, both.other, cloud=cloud)
     Instance.objects.filter(pk=row.pk).update(state=state)
     leave(both.ada, both.running)
@@ -180,7 +180,7 @@ def test_a_launch_under_way_is_led_to_what_remains(both: Facility, cloud: Script
     assert row.state == State.READY and mounted(cloud) == {"hc-2"} and not row.withheld
 
 
-def test_a_right_that_ended_between_launch_and_start_mounts_nothing(facility: Facility, cloud: ScriptedCloud) -> None:  # noqa: F811
+def test_a_right_that_ended_between_launch_and_start_mounts_nothing(facility: Facility, cloud: ScriptedCloud) -> None:
     made = launch(
         acting_user=facility.bob, experiments=[facility.running.pk], environment="desktop", flavour="s", display={}
     )
@@ -191,7 +191,7 @@ def test_a_right_that_ended_between_launch_and_start_mounts_nothing(facility: Fa
     assert not cloud.specs
 
 
-def test_a_grant_ends_on_its_day_after_a_warning(facility: Facility, cloud: ScriptedCloud) -> None:  # noqa: F811
+def test_a_grant_ends_on_its_day_after_a_warning(facility: Facility, cloud: ScriptedCloud) -> None:
     Participation.objects.filter(user=facility.bob).update(part=Part.LOCAL_CONTACT)
     row = run(facility.bob, facility.running, cloud=cloud)
     assert row.entitled_until == facility.running.end + timedelta(days=30)
@@ -221,7 +221,7 @@ def end_in(facility: Facility, left: timedelta, *, told: bool = True) -> None:
         rights.announce(proposals=[experiment.proposal_id] if told else [], because="the beam time was moved")
 
 
-def test_what_an_administrator_s_grant_opened_ends_with_it(facility: Facility, cloud: ScriptedCloud) -> None:  # noqa: F811
+def test_what_an_administrator_s_grant_opened_ends_with_it(facility: Facility, cloud: ScriptedCloud) -> None:
     eve = facility.eve
     grant = RoleGrant.objects.create(
         user=eve, role=Role.LOCAL_CONTACT, experiment=facility.running, because="for the night", source="person:1"
@@ -236,7 +236,7 @@ def test_what_an_administrator_s_grant_opened_ends_with_it(facility: Facility, c
 
 def test_rights_that_came_through_a_linked_identity_end_with_the_link(
     facility: Facility,
-    cloud: ScriptedCloud,  # noqa: F811
+    cloud: ScriptedCloud,
 ) -> None:
     User.objects.filter(pk=facility.bob.pk).update(linked_to=facility.eve)
     row = run(facility.eve, facility.running, cloud=cloud)
@@ -249,7 +249,7 @@ def test_rights_that_came_through_a_linked_identity_end_with_the_link(
 
 def test_a_part_lost_by_a_linked_identity_reaches_what_the_account_runs(
     facility: Facility,
-    cloud: ScriptedCloud,  # noqa: F811
+    cloud: ScriptedCloud,
 ) -> None:
     User.objects.filter(pk=facility.bob.pk).update(linked_to=facility.eve)
     row = run(facility.eve, facility.running, cloud=cloud)
@@ -279,7 +279,7 @@ def test_less_than_before_is_a_loss(had: str, has: str | None, lost: bool) -> No
     assert bool(service.lost_of([{"path": "a", "mode": had}], now)) is lost
 
 
-def test_withheld_denies_looking_in_and_nothing_else(facility: Facility, cloud: ScriptedCloud) -> None:  # noqa: F811
+def test_withheld_denies_looking_in_and_nothing_else(facility: Facility, cloud: ScriptedCloud) -> None:
     row = run(facility.bob, facility.running, cloud=cloud)
     row.withheld = "Your part has ended."
     actor = facility.bob.as_actor(at=datetime.now(UTC))

@@ -1,4 +1,7 @@
-"""What every provider promises. A new one joins by adding its fixture to PROVIDERS."""
+"""What every provider promises. A new one joins by adding its fixture to PROVIDERS.
+
+`--openstack` runs it against the OpenStack testbed in their place.
+"""
 
 import multiprocessing
 import uuid
@@ -28,7 +31,13 @@ class Rig(Protocol):
     def wait(self, instance_id: str, phase: Phase) -> Observed: ...
 
 
-@pytest.fixture(params=PROVIDERS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    providers = ["openstack"] if metafunc.config.getoption("openstack") else PROVIDERS
+    if "rig" in metafunc.fixturenames:
+        metafunc.parametrize("rig", providers, indirect=True)
+
+
+@pytest.fixture
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     yield request.getfixturevalue(request.param)
 

@@ -5,8 +5,11 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
+import environ
 import pytest
+from django.core import mail
 from django.core.management.base import CommandError
 
 from instances.models import Environment, Flavour
@@ -70,6 +73,19 @@ def test_a_dead_process_is_started_again_and_a_stubborn_one_killed(supervisor: S
     assert second and int((supervisor.logs / "deaf.pid").read_text()) == second
     supervisor.stop(patience=0.5)
     assert not Path(f"/proc/{second}").exists()
+
+
+def test_the_demo_s_mails_are_files_one_can_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.delenv("VISA_EMAIL_URL", raising=False)
+    monkeypatch.delenv("VISA_OIDC_ISSUER", raising=False)
+    machine = Machine(8000, tmp_path / "with a + and 100%")
+    found = environ.Env.email_url_config(machine.environment("postgresql://x")["VISA_EMAIL_URL"])
+    settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = found["EMAIL_BACKEND"], found["EMAIL_FILE_PATH"]
+    mail.send_mail("Ready", "It is “ready”.", None, ["alice@example.org"])
+    (written,) = machine.mail.iterdir()
+    assert "Subject: Ready" in written.read_text() and "It is “ready”." in written.read_text()
 
 
 @pytest.mark.django_db

@@ -5,6 +5,7 @@ import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from django.core.management.base import CommandError
 
@@ -37,6 +38,11 @@ class Machine:
         return not os.environ.get("VISA_OIDC_ISSUER")
 
     @property
+    def mail(self) -> Path:
+        """Where the demo's mails are written, a file for each."""
+        return self.data / "mail"
+
+    @property
     def ports(self) -> dict[str, int]:
         found = {"pages": self.port, "broker": self.port + 1}
         return found | {"demo identity provider": self.port + 2} if self.has_demo else found
@@ -62,6 +68,7 @@ class Machine:
                 "VISA_OIDC_TITLE": "MyAccessID (demo)",
                 "VISA_FACILITY_NAME": "Demo Light Source",
                 "VISA_CATALOGUES": str(self.data / "demo" / demo.CATALOGUES),
+                "VISA_EMAIL_URL": f"filemail:///{quote(str(self.mail))}",
             }
             chosen["VISA_OIDC_ISSUER"] = self.issuer
         return defaults | dict(os.environ) | chosen

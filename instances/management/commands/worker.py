@@ -1,10 +1,11 @@
-"""`manage.py worker`: reconciles, watches the clouds and sweeps. Any number may run, anywhere."""
+"""`manage.py worker`: reconciles, watches the clouds, sweeps and sends mail. Any number may run, anywhere."""
 
 import asyncio
 import logging
 import random
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -15,6 +16,10 @@ from procrastinate.contrib.django.django_connector import DjangoConnector
 
 from auth.catalogues.schedule import tick as read_catalogues
 from auth.catalogues.useroffice.threads import Consumers
+from instances.mail.digest import make_digests
+from instances.mail.send import sweep as hand_over_lost_mail
+from instances.reconcile.activity import look as look_at_loads
+from instances.reconcile.lifetimes import sweep as sweep_lifetimes
 from instances.reconcile.metrics import Loops, serve
 from instances.reconcile.queue import place
 from instances.reconcile.sweep import forget_old_tickets, sweep
@@ -23,6 +28,8 @@ from instances.services import rights
 from instances.services.roles import end_expired
 
 log = logging.getLogger(__name__)
+MAILS = 2
+"""Connections to the mail server at once."""
 
 
 class Command(BaseCommand):
@@ -44,14 +51,20 @@ LOOPS = Loops()
 
 async def run(concurrency: int) -> None:
     """Until SIGTERM or SIGINT; steps that are under way are finished."""
+    threads = ThreadPoolExecutor(concurrency + MAILS + 4)  # the last are for the loops, which seldom take long
+    asyncio.get_running_loop().set_default_executor(threads)
     loops = [
         asyncio.create_task(every(1.0, Watcher().tick)),
         asyncio.create_task(every(1.0, sweep)),
         asyncio.create_task(every(1.0, place)),
         asyncio.create_task(every(1.0, rights.sweep)),
         asyncio.create_task(every(1.0, end_expired)),
+        asyncio.create_task(every(15.0, look_at_loads)),
+        asyncio.create_task(every(30.0, sweep_lifetimes)),
         asyncio.create_task(every(600.0, forget_old_tickets)),
         asyncio.create_task(every(5.0, read_catalogues)),
+        asyncio.create_task(every(30.0, hand_over_lost_mail)),
+        asyncio.create_task(every(60.0, make_digests)),
     ]
     consumers = Consumers()
     stopping = asyncio.Event()
@@ -61,22 +74,26 @@ async def run(concurrency: int) -> None:
     assert isinstance(connector, DjangoConnector)
     worker_app = app.with_connector(connector.get_worker_connector())
     async with worker_app.open_async():
-        worker = asyncio.create_task(
-            worker_app.run_worker_async(
-                queues=["reconcile"],
-                concurrency=concurrency,
-                wait=True,
-                install_signal_handlers=False,
-                delete_jobs="always",
-                shutdown_graceful_timeout=10,
-                fetch_job_polling_interval=2.0,
+        # A queue each: a mail server that does not answer holds up mails alone.
+        workers = [
+            asyncio.create_task(
+                worker_app.run_worker_async(
+                    queues=[queue],
+                    concurrency=at_once,
+                    wait=True,
+                    install_signal_handlers=False,
+                    delete_jobs="always",
+                    shutdown_graceful_timeout=10,
+                    fetch_job_polling_interval=2.0,
+                )
             )
-        )
-        await asyncio.wait({worker, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
+            for queue, at_once in (("reconcile", concurrency), ("mail", MAILS))
+        ]
+        await asyncio.wait({*workers, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
         consumers.stop()
-        for task in (worker, *loops):
+        for task in (*workers, *loops):
             task.cancel()
-        await asyncio.gather(worker, *loops, return_exceptions=True)
+        await asyncio.gather(*workers, *loops, return_exceptions=True)
         consumers.join()
 
 

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from instances.errors import ProviderError
-from instances.providers.base import Capacity, Endpoint, Found, Observed, Provider, Report, Spec
+from instances.providers.base import Capacity, Endpoint, Found, Observed, Provider, Report, Spec, Usage
 from instances.providers.labels import proposal_of
 from instances.states import Phase, Progress
 
@@ -20,7 +20,7 @@ from .furnish import furnish, home_of
 from .images import IMAGES, environment, missing
 from .launcher import launch
 from .places import Place, listed, make, unreadable, write
-from .processes import Run, end, last_run
+from .processes import Run, end, last_run, processor_seconds
 
 ROOT = Path(__file__).parents[3]
 MEMORY_SHARE = 0.8
@@ -87,6 +87,16 @@ class LocalProvider(Provider):
                 spec = place.spec()
                 found.append(Found(instance_id, observed, spec.labels if spec else {}))
         return found
+
+    def usage(self) -> dict[str, Usage]:
+        """No GPUs are offered here, so none is busy."""
+        roots = {}
+        for instance_id in listed(self.folder / "instances"):
+            run = last_run(Place(self.folder, instance_id))
+            if run and run.inner and run.alive():
+                roots[instance_id] = run.inner
+        seconds = processor_seconds(roots.values())
+        return {instance_id: Usage(cpu_seconds=seconds[root]) for instance_id, root in roots.items() if root in seconds}
 
     def stop(self, instance_id: str) -> None:
         place = Place(self.folder, instance_id)

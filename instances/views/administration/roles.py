@@ -1,6 +1,6 @@
 """Roles: who holds which, giving one by hand, ending one."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -15,7 +15,7 @@ from auth.access import Role
 from auth.models import Experiment, Instrument, RoleGrant, User
 from instances.errors import Conflict, Denied, Invalid
 from instances.services import roles as service
-from instances.views.common import refused, user_of
+from instances.views.common import end_of, refused, user_of
 from instances.views.home import kept
 
 from .common import ROWS, administrators, asked, shown, staff, text
@@ -144,7 +144,7 @@ def read(form: dict[str, str]) -> dict[str, Any]:
         experiment, problem = _experiment(form["experiment"])
         if problem:
             problems["experiment"] = problem
-    until = _end_of(form["until"])
+    until = end_of(form["until"])
     if until is None:
         problems["until"] = "Give the last day on which the role holds."
     if problems:
@@ -181,11 +181,3 @@ def _experiment(words: str) -> tuple[Experiment | None, str]:
         return None, "There is no experiment with this key, and no proposal with this code."
     keys = ", ".join(row.key for row in of_proposal[:5])
     return None, f"{of_proposal[0].proposal} has several experiments. Give the key of one: {keys}."
-
-
-def _end_of(day: str) -> datetime | None:
-    """The moment at which `day` is over, in UTC."""
-    try:
-        return datetime.combine(date.fromisoformat(day) + timedelta(days=1), time(), UTC)
-    except (ValueError, OverflowError):
-        return None

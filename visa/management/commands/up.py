@@ -96,6 +96,8 @@ class Command(BaseCommand):
             self._say("\nThe people of the demo facility; signing in needs no password:")
             for person in demo.people():
                 self._say(f"  {person.name:<24} {person.about}")
+            if not os.environ.get("VISA_EMAIL_URL"):
+                self._say(f"\nWhat they are told by mail is written to {machine.mail}.")
         self._say(f"\nOpen {machine.url} in a browser. Ctrl-C stops everything.\n")
         self._say(f"ready {machine.url}")
 

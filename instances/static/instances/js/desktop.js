@@ -1,7 +1,7 @@
 // The desktop page: puts the session, the screens and the toolbar together.
 import Clipboard from "./desktop-clipboard.js";
 import { draw, freeze, lift } from "./desktop-curtain.js";
-import { announceEnding } from "./desktop-ending.js";
+import "./desktop-ending.js";
 import { press } from "./desktop-keys.js";
 import { same, screensFor } from "./desktop-layout.js";
 import Session from "./desktop-session.js";
@@ -21,7 +21,6 @@ const statistics = new Statistics(document.getElementById("panel-statistics"));
 const toolbar = new Toolbar(pill, () => session.rfb?.focus());
 const layout = document.getElementById("panel-layout");
 
-announceEnding(target);
 session.addEventListener("connecting", () => {
   root.dataset.connection = root.dataset.connection === "interrupted" ? "interrupted" : "connecting";
   draw("connecting");

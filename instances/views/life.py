@@ -1,0 +1,66 @@
+"""How much time an instance has left, in the words and numbers that its pages show."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from auth.access import Actor
+from instances.models import Instance, LifetimeRule
+from instances.services.lifetimes import Extension, all_rules, extension_for, rule_for, rule_of
+from instances.states import State
+
+SOON = timedelta(hours=48)
+AT_REST = (State.STOPPED, State.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What its owner was warned of, as long as it holds. `kind`: lifetime, idle or deletion."""
+
+    kind: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    whole: int
+    """Seconds from its creation to the end of its lifetime; 0 where that has no end."""
+    left: int
+    ending: Ending | None
+    extension: Extension | None
+    """For those who may extend it; in lists only for its owner, whose rule costs no query."""
+
+    @property
+    def soon(self) -> bool:
+        return self.whole > 0 and self.left <= SOON.total_seconds()
+
+
+def life_of(actor: Actor, instance: Instance, *, extends: bool, rules: Iterable[LifetimeRule] | None = None) -> Life:
+    """`rules`: those that were loaded for a whole list, so that each of it costs no query."""
+    now = timezone.now()
+    whole = left = 0
+    if instance.expires and not instance.pinned and instance.state != State.DELETED:
+        whole = max(1, int((instance.expires - instance.created).total_seconds()))
+        left = min(whole, max(0, int((instance.expires - now).total_seconds())))
+    return Life(whole, left, ending_of(instance), _extension(actor, instance, rules) if extends else None)
+
+
+def ending_of(instance: Instance) -> Ending | None:
+    """The nearest end that it was warned of and that its state still leads to."""
+    kinds: tuple[str, ...] = ()
+    if not instance.pinned and instance.is_open:
+        kinds = ("lifetime", "idle")
+    elif not instance.pinned and instance.state in AT_REST:
+        kinds = ("deletion",)
+    given = instance.warnings
+    found = [Ending(kind, datetime.fromisoformat(given[kind]["end"])) for kind in kinds if kind in given]
+    return min(found, key=lambda one: one.at, default=None)
+
+
+def _extension(actor: Actor, instance: Instance, rules: Iterable[LifetimeRule] | None) -> Extension | None:
+    if instance.owner_id in actor.accounts:
+        known = all_rules() if rules is None else rules
+        return extension_for(actor, instance, rule_for(instance.flavour_id, actor.roles, known))
+    return extension_for(actor, instance, rule_of(instance)) if rules is None else None
