@@ -24,10 +24,10 @@ variable "snapshot" {
   default     = ""
 }
 
-variable "storage" {
-  description = "Further packages, such as ceph-common or the facility's Lustre client."
+variable "extra" {
+  description = "Further packages of the distribution: programs of the field, the client of the facility's storage."
   type        = string
-  default     = ""
+  default     = "pymca"
 }
 
 variable "accelerator" {
@@ -77,7 +77,7 @@ build {
     destination = "/root/bundle.tar"
   }
   provisioner "shell" {
-    environment_vars = ["SNAPSHOT=${var.snapshot}", "STORAGE=${var.storage}"]
+    environment_vars = ["SNAPSHOT=${var.snapshot}", "EXTRA=${var.extra}"]
     inline = [
       "cloud-init status --wait",
       "mkdir /root/bundle && tar -x -C /root/bundle -f /root/bundle.tar",

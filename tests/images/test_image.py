@@ -28,7 +28,7 @@ from tests.portal import until
 from . import build
 
 ADDRESS = "127.66.251.1"
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(2400)
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +83,7 @@ def test_the_person_can_read_no_secret(machine: Machine) -> None:
 def test_the_programs_of_the_field_start(machine: Machine) -> None:
     imported = "import h5py, hdf5plugin, silx, fabio, pyFAI, scipy, matplotlib, PyQt5.QtWidgets; print('imported')"
     assert "imported" in machine.run(["/opt/jupyter/bin/python", "-c", imported], user="alice", timeout=120)
-    assert "imported" in machine.run(["python3", "-c", "import PyMca5; print('imported')"], user="alice", timeout=120)
-    for program in ("/opt/jupyter/bin/silx", "/opt/jupyter/bin/pyFAI-calib2", "/usr/bin/pymca"):
+    for program in ("/opt/jupyter/bin/silx", "/opt/jupyter/bin/pyFAI-calib2"):
         assert machine.path(program).exists(), program
 
 
