@@ -2,7 +2,10 @@ PORT ?= 8000
 DATA ?= var
 python := .venv/bin/python
 
-.PHONY: demo test test-openstack test-images check format bench bench-catalogue bench-openstack screenshots lock
+SEEDS ?= 3 4 5
+
+.PHONY: demo test test-openstack test-images check format
+.PHONY: bench bench-catalogue bench-lifecycle bench-openstack chaos screenshots lock
 
 demo: ## everything on this machine: installs what is missing, starts, prints an address
 	@scripts/install
@@ -40,6 +43,14 @@ bench: ## how fast an instance starts and how fast the home page is
 bench-catalogue: ## how fast a large catalogue is taken over, and lists with it
 	@scripts/install test
 	@$(python) -m tests.bench_catalogue
+
+bench-lifecycle: ## what 10,000 instances cost while little happens, and how a rush of launches drains
+	@scripts/install test
+	@$(python) -m tests.bench_lifecycle
+
+chaos: ## SEEDS of the chaos suite: workers killed, PostgreSQL crashed, a cloud that lies
+	@scripts/install test
+	@for seed in $(SEEDS); do $(python) -m tests.chaos.run $$seed || exit 1; done
 
 bench-openstack: ## how often nova is asked, by idle instances and by a launch
 	@scripts/install openstack

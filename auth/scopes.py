@@ -17,6 +17,7 @@ class Scope(StrEnum):
     INSTANCES_CONTROL = "instances:control"
     INSTANCES_DELETE = "instances:delete"
     INSTANCES_CONNECT = "instances:connect"
+    QUOTAS_READ = "quotas:read"
     ROLES_READ = "roles:read"
     AUDIT_READ = "audit:read"
 
@@ -42,6 +43,7 @@ _DESCRIPTIONS = {
     Scope.INSTANCES_CONTROL: "Start, stop, restart and rename your instances.",
     Scope.INSTANCES_DELETE: "Delete your instances for good.",
     Scope.INSTANCES_CONNECT: "Open your desktops and JupyterLabs, with the data in them.",
+    Scope.QUOTAS_READ: "See your quotas and how much of them is in use.",
     Scope.ROLES_READ: "See who holds which role at the facility.",
     Scope.AUDIT_READ: "Read the audit trail.",
 }
@@ -62,6 +64,7 @@ OPERATIONS: dict[str, Scope] = {
     "POST instances/{id}/restart/": Scope.INSTANCES_CONTROL,
     "DELETE instances/{id}/": Scope.INSTANCES_DELETE,
     "POST instances/{id}/connections/": Scope.INSTANCES_CONNECT,
+    "GET quotas/": Scope.QUOTAS_READ,
     "GET roles/": Scope.ROLES_READ,
     "GET audit/": Scope.AUDIT_READ,
 }

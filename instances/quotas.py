@@ -89,6 +89,26 @@ def most_generous(several: Iterable[Limits]) -> Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Gauge:
+    """One limit with its use, to be shown."""
+
+    resource: str
+    limit: float
+    used: float
+    rest: float
+
+    @property
+    def label(self) -> str:
+        return label(self.resource)
+
+    @property
+    def in_words(self) -> str:
+        """`2 of 10`, `16 of 64 GB`."""
+        limit = amount(self.resource, self.limit)
+        return f"{amount(self.resource, self.used).removesuffix(' GB')} of {limit}"
+
+
+@dataclass(frozen=True, slots=True)
 class Bound:
     """A limit that holds for a launch, with what counts against it now. `holder`: `Your quota`, `The quota of HC-1`."""
 
@@ -96,6 +116,12 @@ class Bound:
     holder: str
     limits: Limits
     use: Amount
+
+    @property
+    def gauges(self) -> list[Gauge]:
+        return [
+            Gauge(resource, limit, self.use.of(resource), self.rest(resource, limit)) for resource, limit in self.limits
+        ]
 
     def rest(self, resource: str, limit: float) -> float:
         """0 where more is used than a limit that was lowered later allows."""

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from instances.views import actions, desktop, detail, experiments, guests, home, mail, new, progress, time, why
-from instances.views.administration import catalogues, lifetimes, overview, people, requests, roles, trail
+from instances.views.administration import catalogues, lifetimes, overview, people, quotas, requests, roles, trail
 from instances.views.administration import mail as letters
 
 app_name = "instances"
@@ -12,6 +12,7 @@ urlpatterns = [
     path("all/", home.everything, name="all"),
     path("new/", new.new, name="new"),
     path("new/grants/", new.grants, name="grants"),
+    path("new/hardware/", new.hardware, name="hardware"),
     path("new/experiments/", new.picks, name="picks"),
     path("experiments/", experiments.listing, name="experiments"),
     path("experiments/<int:experiment_id>/", experiments.experiment, name="experiment"),
@@ -43,6 +44,10 @@ urlpatterns = [
     path("administration/roles/", roles.roles, name="administration_roles"),
     path("administration/roles/grant/", roles.grant, name="administration_grant"),
     path("administration/roles/<int:grant_id>/end/", roles.end, name="administration_end"),
+    path("administration/quotas/", quotas.quotas, name="administration_quotas"),
+    path("administration/quotas/set/", quotas.set_one, name="administration_quota_set"),
+    path("administration/quotas/<int:quota_id>/change/", quotas.set_one, name="administration_quota_change"),
+    path("administration/quotas/<int:quota_id>/remove/", quotas.remove, name="administration_quota_remove"),
     path("administration/requests/", requests.requests, name="administration_requests"),
     path("administration/requests/<int:request_id>/", requests.decide, name="administration_decide"),
     path("administration/lifetimes/", lifetimes.lifetimes, name="administration_lifetimes"),

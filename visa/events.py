@@ -1,7 +1,8 @@
 """/events: what happens to the instances that somebody may see, as it happens, over one WebSocket per page.
 
 Messages are hints, `{"topic": "instance", "instance": id, "state": …}`; the page asks for what it shows. After
-`{"topic": "resync"}` it asks for everything, because messages may have been missed.
+`{"topic": "resync"}` it asks for everything, because messages may have been missed. `{"topic": "line"}` goes to every
+page: positions in line may have changed.
 """
 
 from typing import Any
@@ -99,6 +100,8 @@ async def fan_out() -> None:
                 kind, names = "ended", [f"rights-{user}"]
             case {"topic": "rights", "users": [*users]}:
                 kind, names = "reconsidered", [f"rights-{user}" for user in users]
+            case {"topic": "line"}:
+                names = [name for name in layer.groups if name.startswith("user-")]
             case {"topic": "resync"}:
                 # What was missed may have been about somebody's rights.
                 kind, names = "reconsidered", [name for name in layer.groups if name.startswith("user-")]

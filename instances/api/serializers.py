@@ -1,13 +1,15 @@
 """Shapes of the API. Rules live in the services; these only translate."""
 
-from typing import Any
+from typing import Any, cast
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from auth.models import Experiment
 from instances.models import Environment, Instance, InstanceEvent
 from instances.models.connection import App, Mode
 from instances.policy import Action, may
+from instances.services import queue
 from instances.services.options import FlavourChoice
 from instances.services.visibility import experiments_shown, facts
 
@@ -38,6 +40,10 @@ class FlavourSerializer(serializers.Serializer[FlavourChoice]):
     gpu_count = serializers.IntegerField(source="flavour.gpu_count")
     available = serializers.BooleanField()
     because = serializers.CharField(help_text="Where it would run, or why it cannot be had now.")
+    position = serializers.IntegerField(
+        allow_null=True, help_text="In line, for whoever launches it now; null: it starts at once, or cannot be had."
+    )
+    next_end = serializers.DateTimeField(allow_null=True, help_text="When the first lifetime ends that makes room.")
 
 
 class ExperimentSerializer(serializers.ModelSerializer[Experiment]):
@@ -75,6 +81,24 @@ class DisplaySerializer(serializers.Serializer[Any]):
     keyboard = serializers.CharField(default="us")
 
 
+class TurnSerializer(serializers.Serializer[Any]):
+    position = serializers.IntegerField(help_text="1 is next.")
+    of = serializers.IntegerField(help_text="So many wait for the same.")
+
+
+class GaugeSerializer(serializers.Serializer[Any]):
+    resource = serializers.CharField(help_text="instances, cores, memory_mb, gpu:<model>, or gpu:* for all models.")
+    limit = serializers.FloatField()
+    used = serializers.FloatField()
+    rest = serializers.FloatField()
+
+
+class QuotaSerializer(serializers.Serializer[Any]):
+    scope = serializers.CharField(help_text="person, proposal, instrument or global.")
+    holder = serializers.CharField()
+    limits = GaugeSerializer(source="gauges", many=True)
+
+
 class InstanceSerializer(serializers.ModelSerializer[Instance]):
     environment = serializers.CharField(source="environment.slug")
     flavour = serializers.CharField(source="flavour.slug")
@@ -82,6 +106,7 @@ class InstanceSerializer(serializers.ModelSerializer[Instance]):
     experiments = serializers.SerializerMethodField()
     grants = GrantSerializer(many=True)
     display = DisplaySerializer()
+    queue = serializers.SerializerMethodField(help_text="Its place in line; null: it does not wait.")
 
     class Meta:
         model = Instance
@@ -99,11 +124,22 @@ class InstanceSerializer(serializers.ModelSerializer[Instance]):
             "state",
             "state_since",
             "message",
+            "queue",
             "created",
         )
 
     def get_experiments(self, instance: Instance) -> list[int]:
         return [experiment.pk for experiment in experiments_shown(self.context["actor"], instance)]
+
+    @extend_schema_field(TurnSerializer(allow_null=True))
+    def get_queue(self, instance: Instance) -> dict[str, int] | None:
+        """The line is asked for once, however many are listed."""
+        if not instance.waiting_since:
+            return None
+        context = cast(dict[str, Any], self.context)
+        line = context["line"] = context.get("line") or queue.standing()
+        turn = line.turn_of_instance(instance.pk)
+        return {"position": turn.position, "of": turn.of} if turn else None
 
     def to_representation(self, instance: Instance) -> dict[str, Any]:
         """Who may see that it exists, and no more, finds the rest empty."""

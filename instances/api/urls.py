@@ -3,7 +3,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
 from .administration import AuditView, RoleView
-from .views import EnvironmentViewSet, ExperimentViewSet, FlavourView, InstanceViewSet
+from .views import EnvironmentViewSet, ExperimentViewSet, FlavourView, InstanceViewSet, QuotaView
 
 router = SimpleRouter(use_regex_path=False)
 router.register("environments", EnvironmentViewSet, basename="environment")
@@ -14,6 +14,7 @@ app_name = "api"
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("flavours/", FlavourView.as_view(), name="flavours"),
+    path("quotas/", QuotaView.as_view(), name="quotas"),
     path("roles/", RoleView.as_view(), name="roles"),
     path("audit/", AuditView.as_view(), name="audit"),
     path("", include(router.urls)),

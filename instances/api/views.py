@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.pagination import LimitOffsetPagination
@@ -22,7 +22,7 @@ from instances.services.delete import delete
 from instances.services.describe import describe
 from instances.services.experiments import entitlements_of, my_experiments
 from instances.services.launch import launch
-from instances.services.options import flavour_choices
+from instances.services.options import bounds_for, flavour_choices
 from instances.services.restart import restart
 from instances.services.start import start
 from instances.services.stop import stop
@@ -48,9 +48,26 @@ class FlavourView(APIView):
 
     @extend_schema(responses=shapes.FlavourSerializer(many=True), operation_id="v1_flavours_list")
     def get(self, request: Request) -> Response:
-        return Response(
-            [shapes.FlavourSerializer(choice).data for choice in flavour_choices(acting_user=asker(request))]
-        )
+        bounds = bounds_for([], acting_user=asker(request))
+        choices = flavour_choices(bounds, acting_user=asker(request))
+        return Response([shapes.FlavourSerializer(choice).data for choice in choices])
+
+
+class QuotaView(APIView):
+    """Your quotas, with what you have of them. `?experiment=` (any number of times) adds those of its proposal and its
+    instrument.
+    """
+
+    @extend_schema(
+        responses=shapes.QuotaSerializer(many=True),
+        operation_id="v1_quotas_list",
+        parameters=[OpenApiParameter("experiment", int, many=True)],
+    )
+    def get(self, request: Request) -> Response:
+        asked = request.query_params.getlist("experiment")
+        experiments = [int(text) for text in asked if text.isdecimal() and len(text) < 10]
+        bounds = bounds_for(experiments, acting_user=asker(request))
+        return Response(shapes.QuotaSerializer(bounds, many=True).data)
 
 
 class ExperimentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Experiment]):

@@ -68,10 +68,11 @@ VANISHED = "Its cloud does not have it any more. Your home and the data are kept
 
 def plan(wish: Wish, observed: Observed, *, waited: timedelta, patience: timedelta = PATIENCE) -> Step:
     """The next step; `waited` is how long the instance has been on its way to the wish."""
+    absent = observed.phase is Phase.ABSENT
     if observed.phase is Phase.UNKNOWN:
         return _unknown(observed.message or SILENT)
-    if observed.phase is Phase.ABSENT and wish.doubted and wish.phase is not Phase.ABSENT:
-        return _unknown(DOUBTED)
+    if wish.doubted and (wish.state is State.UNKNOWN or (absent and wish.phase is not Phase.ABSENT)):
+        return _unknown(DOUBTED)  # also of what answers: its cloud contradicts itself, and the next list would again
     if wish.desired is Desired.DELETED:
         return _towards_deleted(wish, observed)
     if not believes(wish, observed) and (wish.desired is Desired.STOPPED or wish.seen_generation >= wish.generation):

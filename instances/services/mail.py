@@ -14,7 +14,7 @@ alert              title: in a few words · text: sentences, a paragraph for eac
 A fact that is not given is not mentioned. `path` may name the page to lead to, in place of the instance's.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +40,6 @@ PATIENCE = timedelta(days=4)
 """A server that cannot take a mail now is asked again for that long, as mail servers do among themselves."""
 LOST_AFTER = timedelta(minutes=2)
 """A mail that no worker took for that long is given a new job."""
-
 NO_SERVER = "No mail server is configured."
 
 __all__ = ["Kind", "notify", "notify_administrators"]
@@ -89,9 +88,9 @@ def row_of(person: User, kind: Kind, **fields: Any) -> Mail:
     return Mail(to=person, kind=kind, created=now, due=now + LOST_AFTER, patience_until=now + PATIENCE, **fields)
 
 
-def hand_over(mail_id: UUID, *, at: datetime | None = None) -> None:
+def hand_over(mail_id: UUID) -> None:
     """On commit, some worker sends it; one waiting job for each is enough."""
-    job = app.configure_task(TASK, queue="mail", queueing_lock=f"mail:{mail_id}", schedule_at=at, allow_unknown=True)
+    job = app.configure_task(TASK, queue="mail", queueing_lock=f"mail:{mail_id}", allow_unknown=True)
     try:
         with transaction.atomic():
             job.defer(mail_id=str(mail_id))

@@ -1,5 +1,6 @@
 """Everything that the launch page shows before a choice is made."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -81,33 +82,27 @@ class LaunchOptions:
     more: bool
     """There are further experiments, which a search finds."""
     environments: list[EnvironmentChoice]
-    flavours: list[FlavourChoice]
     keyboards: list[tuple[str, str]]
     resolutions: list[tuple[int, int]]
     remembered: dict[str, Any]
     notes: list[str]
     """What the clouds say of their own limits."""
-    bounds: list[Bound]
-    """Quotas that hold whatever experiments are chosen."""
 
 
 def launch_options(*, acting_user: User, wanted: Wanted = NOTHING) -> LaunchOptions:
-    """Experiments running now first, then the newest; flavours with the reason where they cannot be had."""
+    """Experiments running now first, then the newest. `flavour_choices` depend on those that are chosen."""
     actor = acting_user.as_actor()
     experiments, more = experiment_choices(actor, wanted=wanted)
     clouds = list(Cloud.objects.filter(enabled=True))
-    bounds = quotas.bounds_of(actor)
     return LaunchOptions(
         decision=may_launch(actor, takes_part=takes_part(actor)),
         experiments=experiments,
         more=more,
         environments=environment_choices(clouds),
-        flavours=flavour_choices(acting_user=acting_user, bounds=bounds),
         keyboards=KEYBOARDS,
         resolutions=RESOLUTIONS,
         remembered=acting_user.preferences.get("launch", {}),
         notes=[note for cloud in clouds if cloud.limits for note in cloud.limits.notes],
-        bounds=bounds,
     )
 
 
@@ -155,10 +150,14 @@ def environment_choices(clouds: list[Cloud]) -> list[EnvironmentChoice]:
     return choices
 
 
-def flavour_choices(*, acting_user: User, bounds: list[Bound] | None = None) -> list[FlavourChoice]:
+def bounds_for(experiments: Iterable[int], *, acting_user: User) -> list[Bound]:
+    """The quotas that hold for a launch with these experiments, as far as one may know of them."""
+    actor = acting_user.as_actor()
+    return quotas.bounds_of(actor, known_to(actor).filter(pk__in=list(experiments)[:MOST]))
+
+
+def flavour_choices(bounds: list[Bound], *, acting_user: User) -> list[FlavourChoice]:
     """All of them: with the reason where one cannot be had, with one's position in line where it is full now."""
-    if bounds is None:
-        bounds = quotas.bounds_of(acting_user.as_actor())
     flavours = list(Flavour.objects.filter(visible=True))
     clouds = placement.clouds_of(flavours)
     used = placement.in_use(Cloud.objects.filter(enabled=True))

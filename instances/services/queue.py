@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.db.models import Max, Q
@@ -38,6 +39,11 @@ class Line:
         newcomer = _waiter(uuid4(), person, timezone.now(), flavour, kind)
         waiters = queueing.in_turn([*self.waiters, newcomer], self.served)
         return Line(waiters, self.served, self.clouds), newcomer
+
+    def turn_of_instance(self, pk: UUID) -> "Turn | None":
+        """None: it does not wait, or not any longer."""
+        own = next((waiter for waiter in self.waiters if waiter.id == pk), None)
+        return self.turn_of(own) if own else None
 
     def turn_of(self, waiter: Waiter) -> "Turn":
         rivals = [other for other in self.waiters if other.competes_with(waiter)]
@@ -84,7 +90,7 @@ def moved() -> None:
     bus.announce("line")
 
 
-def step_out(instance: Instance, *, actor: Actor | None, reason: str) -> None:
+def step_out(instance: Instance, *, actor: Actor | None, reason: str, action: str = "", **fields: Any) -> None:
     """Take it out of the line, within the caller's transaction; it is stopped, as it was or as if it had been."""
     moved()
     transitions.advance(
@@ -92,9 +98,10 @@ def step_out(instance: Instance, *, actor: Actor | None, reason: str) -> None:
         State.STOPPED,
         actor=actor,
         reason=reason,
-        action="instance.stop" if actor else "",
+        action=action,
         desired=Desired.STOPPED,
         waiting_since=None,
+        **fields,
     )
 
 

@@ -24,15 +24,17 @@ def stop(instance_id: UUID | str, *, acting_user: User) -> Instance:
         instance = find(instance_id, actor=actor, action=Action.STOP, lock=True)
         if instance.state == State.FAILED:
             raise Conflict("It failed and does not run. Start it again or delete it.")
-        if instance.waiting_since:
-            queue.step_out(instance, actor=actor, reason=f"{actor.name} left the line")
-        elif instance.desired == Desired.RUNNING:
-            end(instance, actor=actor, reason=f"Stopped by {actor.name}", action="instance.stop")
+        if instance.desired == Desired.RUNNING:
+            reason = f"{actor.name} left the line" if instance.waiting_since else f"Stopped by {actor.name}"
+            end(instance, actor=actor, reason=reason, action="instance.stop")
     return instance
 
 
 def end(instance: Instance, *, actor: Actor | None, reason: str, action: str, **fields: Any) -> None:
     """Within the caller's transaction; `actor` None: the portal itself, by its rules."""
+    if instance.waiting_since:
+        queue.step_out(instance, actor=actor, reason=reason, action=action, **fields)
+        return
     transitions.advance(
         instance, State.STOPPING, actor=actor, reason=reason, action=action, desired=Desired.STOPPED, **fields
     )

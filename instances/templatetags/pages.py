@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 from auth.data import DataGrant
 from instances.services.grants import target_of
 from instances.services.lifetimes import length
+from instances.services.queue import ordinal as words_for
 
 register = template.Library()
 ICONS = settings.NODE / "bootstrap-icons/icons"
@@ -79,6 +80,12 @@ def elapsed(value: timedelta | None) -> str:
 def amount(value: float) -> str:
     """A number without a useless `.0`."""
     return f"{value:.1f}".rstrip("0").rstrip(".") if value % 1 else f"{int(value)}"
+
+
+@register.filter
+def ordinal(number: int) -> str:
+    """`1st`, `2nd`, `11th`."""
+    return words_for(number)
 
 
 @register.filter

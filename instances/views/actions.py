@@ -43,7 +43,11 @@ def start(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
 @require_POST
 @page
 def stop(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
-    return told(request, lambda: stopping.stop(instance_id, acting_user=user_of(request)), "{} is stopping.")
+    return told(
+        request,
+        lambda: stopping.stop(instance_id, acting_user=user_of(request)),
+        lambda instance: f"{instance.name} is {'stopped' if instance.display_state.settled else 'stopping'}.",
+    )
 
 
 @require_POST
@@ -63,7 +67,10 @@ def delete(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
     return told(
         request,
         lambda: deleting.delete(instance_id, acting_user=user_of(request)),
-        "{} is being deleted. Your home and your data stay.",
+        lambda instance: (
+            f"{instance.name} is {'deleted' if instance.display_state.settled else 'being deleted'}."
+            " Your home and your data stay."
+        ),
         after_page=reverse("instances:home"),
     )
 

@@ -1,9 +1,10 @@
 """What every page does: ask who it is, and turn refusals into pages that say why."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, cast
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -17,7 +18,8 @@ from auth.models import User
 from instances.errors import Denied, NotFound
 from instances.models import Instance, LifetimeRule
 from instances.policy import Action, may
-from instances.services import rights
+from instances.services import queue, rights
+from instances.services.queue import Turn
 from instances.services.visibility import experiments_shown, facts
 from instances.states import State
 
@@ -58,7 +60,8 @@ def allowed(actor: Actor, instance: Instance) -> dict[str, bool]:
     fits = {
         "control": (Action.CONTROL, instance.is_open),
         "start": (Action.START, state in {State.STOPPED, State.FAILED}),
-        "stop": (Action.STOP, state in {State.QUEUED, State.STARTING, State.READY, State.RESTARTING, State.UNKNOWN}),
+        "stop": (Action.STOP, state in _STOPPABLE and not instance.waiting_since),
+        "leave": (Action.STOP if instance.cloud_id else Action.DELETE, bool(instance.waiting_since)),
         "restart": (Action.START, state is State.READY),
         "delete": (Action.DELETE, state not in {State.DELETING, State.DELETED}),
         "describe": (Action.RENAME, state is not State.DELETED),
@@ -69,6 +72,9 @@ def allowed(actor: Actor, instance: Instance) -> dict[str, bool]:
         "inspect": (Action.INSPECT, True),
     }
     return {name: sensible and bool(may(actor, action, subject)) for name, (action, sensible) in fits.items()}
+
+
+_STOPPABLE = {State.QUEUED, State.STARTING, State.READY, State.RESTARTING, State.UNKNOWN}
 
 
 def ending(instance: Instance, *, within: timedelta = rights.WARNING) -> dict[str, Any] | None:
@@ -89,11 +95,19 @@ def end_of(day: str) -> datetime | None:
         return None
 
 
-def context_of(actor: Actor, instance: Instance, *, rules: list[LifetimeRule] | None = None) -> dict[str, Any]:
+def context_of(
+    actor: Actor,
+    instance: Instance,
+    *,
+    rules: list[LifetimeRule] | None = None,
+    turns: Mapping[UUID, Turn] | None = None,
+) -> dict[str, Any]:
     """What the parts of an instance's page need. `at`: its address, below which its actions lie. `rules`: those of
-    lifetimes, where they were loaded for a whole list.
+    lifetimes, `turns`: of those that wait in line, where they were loaded for a whole list.
     """
     may_do = allowed(actor, instance)
+    if turns is None:
+        turns = queue.turns([instance])
     return {
         "life": life_of(actor, instance, extends=may_do["extend"], rules=rules),
         "instance": instance,
@@ -101,5 +115,6 @@ def context_of(actor: Actor, instance: Instance, *, rules: list[LifetimeRule] | 
         "ending": ending(instance) if may_do["inspect"] else None,
         "mine": instance.owner_id in actor.accounts,
         "chips": experiments_shown(actor, instance),
+        "turn": turns.get(instance.pk),
         "at": reverse("instances:instance", args=[instance.pk]),
     }

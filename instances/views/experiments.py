@@ -14,12 +14,11 @@ from auth.data import DataGrant, Entitlement
 from instances.policy import OVERSEERS, may_review_access
 from instances.services.accesses import accesses_of
 from instances.services.experiments import Share, entitlements_of, find_experiment, known_to, searched
-from instances.services.lifetimes import all_rules
 from instances.services.visibility import visible_to
 from instances.states import State
 
-from .common import context_of, page, user_of
-from .home import kept, with_relations
+from .common import page, user_of
+from .home import in_context, kept, with_relations
 
 ROWS = 25
 
@@ -56,7 +55,6 @@ def experiment(request: HttpRequest, experiment_id: int) -> HttpResponse:
     review = may_review_access(actor, parts={claim.held.part for claim in entitled.claims if claim and claim.held})
     on_team = any(claim.held for claim in entitled.claims) or actor.has(*OVERSEERS, Role.AUDITOR)
     seen = with_relations(visible_to(actor).filter(experiments=found).exclude(state=State.DELETED))
-    rules = all_rules()
     context = {
         "experiment": found,
         "phase": found.phase(),
@@ -64,7 +62,7 @@ def experiment(request: HttpRequest, experiment_id: int) -> HttpResponse:
         "reasons": by_reason(entitled),
         "team": found.participations.select_related("user").order_by("part", "user__name") if on_team else [],
         "is_open": found.facts.is_open(timezone.now().date()),
-        "cards": [context_of(actor, instance, rules=rules) for instance in seen[:24]],
+        "cards": in_context(actor, seen[:24]),
         "section": "experiments",
     }
     if review:

@@ -1,5 +1,6 @@
 """Home: the cards of one's own instances, and the list of all instances for staff."""
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -15,6 +16,7 @@ from instances.models import Environment, Instance
 from instances.policy import OVERSEERS, Action
 from instances.services import options
 from instances.services.lifetimes import all_rules
+from instances.services.queue import turns as turns_of
 from instances.services.visibility import EXPERIMENTS, find, visible_to
 from instances.states import State
 
@@ -30,10 +32,9 @@ def home(request: HttpRequest) -> HttpResponse:
     actor = user.as_actor()
     mine = with_relations(Instance.objects.filter(owner__in=actor.accounts).exclude(state=State.DELETED))
     found = Paginator(mine, CARDS).get_page(request.GET.get("page"))
-    rules = all_rules()
     context: dict[str, Any] = {
         "found": found,
-        "cards": [context_of(actor, instance, rules=rules) for instance in found],
+        "cards": in_context(actor, found.object_list),
         "oversees": oversees(actor),
         "section": "home",
     }
@@ -63,10 +64,9 @@ def everything(request: HttpRequest) -> HttpResponse:
     rows = with_relations(visible_to(actor))
     rows = filtered(rows, request)
     found: Page[Instance] = Paginator(rows, ROWS).get_page(request.GET.get("page"))
-    rules = all_rules()
     context = {
         "found": found,
-        "rows": [context_of(actor, instance, rules=rules) for instance in found],
+        "rows": in_context(actor, found.object_list),
         "states": [state for state in State if state is not State.DELETED],
         "environments": Environment.objects.all(),
         "query": filters_of(request),
@@ -85,6 +85,13 @@ def thumbnail(request: HttpRequest, instance_id: UUID) -> HttpResponse:
     picture = bytes(instance.thumbnail)
     kind = "image/png" if picture.startswith(b"\x89PNG") else "image/jpeg"
     return HttpResponse(picture, content_type=kind, headers={"Cache-Control": "private, max-age=3600"})
+
+
+def in_context(actor: Actor, instances: Iterable[Instance]) -> list[dict[str, Any]]:
+    """Each with what its card or row needs."""
+    several = list(instances)
+    rules, turns = all_rules(), turns_of(several)
+    return [context_of(actor, instance, rules=rules, turns=turns) for instance in several]
 
 
 def oversees(actor: Actor) -> bool:

@@ -15,7 +15,7 @@ from instances.models import Flavour
 from instances.services import launch as launching
 from instances.services import options as offering
 from instances.services.display import DEFAULT
-from instances.services.options import ExperimentChoice, LaunchOptions, Wanted
+from instances.services.options import ExperimentChoice, FlavourChoice, LaunchOptions, Wanted
 
 from .common import page, user_of
 
@@ -77,6 +77,15 @@ def grants(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @page
+def hardware(request: HttpRequest) -> HttpResponse:
+    """What can be had for the chosen experiments, and what remains of one's quotas."""
+    choices = Choices(experiments=_numbers(request.GET), flavour=request.GET.get("flavour", ""))
+    context = _hardware(user_of(request), choices.experiments) | {"choices": choices}
+    return render(request, "instances/_hardware.html", context)
+
+
+@require_safe
+@page
 def picks(request: HttpRequest) -> HttpResponse:
     """The list of experiments that fit a search, below those that are chosen already."""
     chosen = _numbers(request.GET)
@@ -97,13 +106,14 @@ def _form(
 ) -> HttpResponse:
     wanted = Wanted(ids=frozenset(choices.experiments)) if choices else _wanted(request.GET)
     options = offering.launch_options(acting_user=user, wanted=wanted)
-    choices = choices or first_choices(options, wanted)
-    context = {
+    chosen = choices.experiments if choices else first_experiments(options, wanted)
+    there = _hardware(user, chosen)
+    choices = choices or first_choices(options, there["flavours"], chosen)
+    context = there | {
         "options": options,
         "choices": choices,
         "errors": errors or {},
         **_listed(options.experiments, options.more),
-        "groups": grouped(options),
         "chosen": _chosen(options.experiments, choices.experiments),
         "sizes": [(f"{width}x{height}", f"{width} × {height}") for width, height in options.resolutions],
         "section": "new",
@@ -137,23 +147,20 @@ def _wanted(asked: QueryDict) -> Wanted:
     )
 
 
-def grouped(options: LaunchOptions) -> list[tuple[str, list[Any]]]:
+def _hardware(user: User, experiments: list[int]) -> dict[str, Any]:
     """Flavours under General, Memory and GPU; a group with none is left out."""
+    bounds = offering.bounds_for(experiments, acting_user=user)
+    flavours = offering.flavour_choices(bounds, acting_user=user)
     groups = [
-        (label, [choice for choice in options.flavours if choice.flavour.group == value])
+        (label, [choice for choice in flavours if choice.flavour.group == value])
         for value, label in Flavour.Group.choices
     ]
-    return [(label, choices) for label, choices in groups if choices]
+    return {"bounds": bounds, "flavours": flavours, "groups": [(label, found) for label, found in groups if found]}
 
 
-def first_choices(options: LaunchOptions, wanted: Wanted) -> Choices:
-    """What was chosen last time, as far as it can still be had, and what the link asks for."""
-    remembered = options.remembered
-    display = DEFAULT | remembered.get("display", {})
-    environments = [choice.environment.slug for choice in options.environments if choice.available]
-    available = [choice.flavour.slug for choice in options.flavours if choice.available]
-    sizes = [f"{size['width']}x{size['height']}" for size in display["screens"]] or ["1920x1080"]
-    experiments = [
+def first_experiments(options: LaunchOptions, wanted: Wanted) -> list[int]:
+    """What the link asks for; otherwise the one that has beam time now."""
+    asked = [
         choice.id
         for choice in options.experiments
         if choice.id in wanted.ids
@@ -161,8 +168,17 @@ def first_choices(options: LaunchOptions, wanted: Wanted) -> Choices:
         or (choice.doi and choice.doi.lower() in wanted.dois)
     ]
     running = [choice.id for choice in options.experiments if choice.phase == "running" and not _public(choice)]
-    if not experiments and len(running) == 1:
-        experiments = running
+    return asked or (running if len(running) == 1 else [])
+
+
+def first_choices(options: LaunchOptions, flavours: list[FlavourChoice], experiments: list[int]) -> Choices:
+    """What was chosen last time, as far as it can still be had; otherwise what starts at once."""
+    remembered = options.remembered
+    display = DEFAULT | remembered.get("display", {})
+    environments = [choice.environment.slug for choice in options.environments if choice.available]
+    free_first = sorted(flavours, key=lambda choice: choice.position is not None)
+    available = [choice.flavour.slug for choice in free_first if choice.available]
+    sizes = [f"{size['width']}x{size['height']}" for size in display["screens"]] or ["1920x1080"]
     return Choices(
         experiments=experiments,
         environment=_remembered(remembered.get("environment"), environments),

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from auth.access import Actor
 from instances.models import Instance, InstanceEvent
 from instances.policy import Action
+from instances.services.queue import outlook
 from instances.services.visibility import find
 from instances.states import Progress, State
 
@@ -97,11 +98,12 @@ def _context(actor: Actor, instance: Instance) -> dict[str, object]:
     under_way = state in _UNDER_WAY
     begun = events[0].at if events else instance.created
     apps = instance.environment.apps
-    return context_of(actor, instance) | {
+    return context_of(actor, instance, turns={}) | {
         "steps": steps_of(state, events, now=timezone.now()),
         "events": events,
         "under_way": under_way,
         "begun": begun,
+        "turn": outlook(instance),
         "took": (events[-1].at if events else begun) - begun,
         "app": apps[0] if apps else "",
     }

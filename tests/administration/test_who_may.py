@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from auth.access import Role
 from auth.models import AuditEvent, RoleGrant, User
-from instances.models import ExtensionRequest, LifetimeRule, Mail
+from instances.models import ExtensionRequest, LifetimeRule, Mail, Quota
 from instances.models.mail import Fate, Kind
+from instances.quotas import Scope
 from instances.urls import urlpatterns
 from tests.facility import Facility, instance
 
@@ -22,8 +23,14 @@ STAFF = {"ivy": "administrator", "aud": "auditor", "eve": "IT support"}
 OTHERS = ["ada", "bob", "sci"]
 CHANGING = {"grant", "end", "block", "unblock", "resend"}
 CHANGING |= {"decide", "lifetime_new", "lifetime", "lifetime_remove", "pin"}
-OFFERS = ("grant", "end", "block", "unblock", "remove", "pins", "resend")
+CHANGING |= {"quota_set", "quota_change", "quota_remove"}
+OFFERS = ("grant", "end", "block", "unblock", "remove", "pins", "resend", "set", "change")
 PATTERNS = [p.name for p in urlpatterns if p.name and p.name.startswith("administration")]
+
+
+@pytest.fixture(autouse=True)
+def quota(facility: Facility) -> Quota:
+    return Quota.objects.create(scope=Scope.PERSON, instances=3, because="test")
 
 
 @pytest.fixture(autouse=True)
@@ -40,19 +47,21 @@ def addresses(facility: Facility) -> dict[str, str]:
     asked = ExtensionRequest.objects.first() or ExtensionRequest.objects.create(
         instance=instance(facility, facility.ada), asked_by=facility.ada, until=later, because="More rings to refine"
     )
+    quota = Quota.objects.get()
     found = {}
     for name in PATTERNS:
         arguments: dict[str, list[object]] = {page: [facility.bob.pk] for page in ("person", "block", "unblock")}
         arguments |= {"lifetime": [rule.pk], "lifetime_remove": [rule.pk]}
         arguments |= {"letter": [letter.pk], "resend": [letter.pk], "end": [grant.pk]}
         arguments |= {"decide": [asked.pk], "pin": [asked.instance_id]}
+        arguments |= {"quota_change": [quota.pk], "quota_remove": [quota.pk]}
         page = name.partition("_")[2]
         found[page] = reverse(f"instances:{name}", args=arguments.get(page, []))
     return found
 
 
 def everything() -> list[list[tuple[object, ...]]]:
-    kept: list[type[models.Model]] = [User, RoleGrant, LifetimeRule, ExtensionRequest, Mail]
+    kept: list[type[models.Model]] = [User, RoleGrant, LifetimeRule, ExtensionRequest, Mail, Quota]
     return [list(model.objects.order_by("pk").values_list()) for model in kept]
 
 

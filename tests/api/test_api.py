@@ -15,7 +15,8 @@ from drf_spectacular.validation import validate_schema
 from auth.models import ApiToken, User
 from auth.scopes import Scope
 from auth.services.tokens import create_token
-from instances.models import Instance
+from instances.models import Instance, Quota
+from instances.quotas import Scope as Quotas
 from instances.states import State
 from tests.facility import Facility, instance
 
@@ -50,6 +51,7 @@ def test_the_schema_is_valid_openapi_and_names_every_route(client: Client, facil
         "roles/",
         "environments/",
         "flavours/",
+        "quotas/",
         "experiments/",
         "experiments/{id}/",
         "instances/",
@@ -164,3 +166,40 @@ def test_without_a_login_everything_is_401(client: Client, db: None) -> None:
 def test_a_token_s_secret_is_kept_nowhere(facility: Facility) -> None:
     token, secret = create_token(acting_user=facility.ada, name="x", scopes=Scope)
     assert secret not in str(ApiToken.objects.values().get(pk=token.pk))
+
+
+def test_quotas_tell_limits_use_and_rest_of_one_s_own_and_of_one_s_experiments(facility: Facility) -> None:
+    Quota.objects.create(scope=Quotas.PERSON, instances=3, gpus={"A40": 1}, because="test")
+    Quota.objects.create(scope=Quotas.PROPOSAL, cores=8, because="test")
+    instance(facility, facility.ada)
+    api = Api(facility.ada)
+    own = {"scope": "person", "holder": "Your quota"} | {
+        "limits": [
+            {"resource": "instances", "limit": 3, "used": 1, "rest": 2},
+            {"resource": "gpu:A40", "limit": 1, "used": 0, "rest": 1},
+        ]
+    }
+    assert api("GET", "quotas/").json() == [own]
+    found = api("GET", f"quotas/?experiment={facility.running.pk}&experiment={facility.other.pk}").json()
+    assert [entry["holder"] for entry in found] == ["Your quota", "The quota of HC-1"]
+
+
+def test_an_instance_in_line_tells_its_position_and_a_flavour_how_long_the_line_is(facility: Facility) -> None:
+    for _ in range(8):
+        instance(facility, facility.bob)
+    api = Api(facility.ada)
+    made = api("POST", "instances/", ask(facility))
+    assert (made.status_code, made.json()["queue"]) == (201, {"position": 1, "of": 1})
+    api("POST", "instances/", ask(facility))
+    listed = api("GET", "instances/").json()["results"]
+    assert sorted(entry["queue"]["position"] for entry in listed) == [1, 2]
+    flavour = next(entry for entry in api("GET", "flavours/").json() if entry["slug"] == "s")
+    assert (flavour["available"], flavour["position"], flavour["next_end"]) == (True, 3, None)
+    assert api("GET", f"instances/{instance(facility, facility.ada).pk}/").json()["queue"] is None
+
+
+def test_a_launch_beyond_the_quota_is_a_problem_that_says_who_can_change_it(facility: Facility) -> None:
+    Quota.objects.create(scope=Quotas.PERSON, instances=0, because="test")
+    answer = Api(facility.ada)("POST", "instances/", ask(facility))
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.status_code in (400, 422) and "administrators of this portal can change it" in answer.content.decode()

@@ -18,7 +18,7 @@ from instances.services.launch import launch
 from instances.services.restart import restart
 from instances.services.start import start
 from instances.services.stop import stop
-from instances.states import Desired
+from instances.states import Desired, State
 
 from .script import Deed, Story
 
@@ -32,7 +32,10 @@ WISHES = {
     Deed.STOP: Desired.STOPPED,
     Deed.DELETE: Desired.DELETED,
 }
-AT_ONCE = 8
+NEEDS = {Deed.RESTART: State.READY, Deed.START: State.STOPPED}
+"""What an instance has to be for it; its owner waits a little for that."""
+WAITING = 8.0
+AT_ONCE = 12
 PATIENCE = 60.0
 
 
@@ -90,7 +93,7 @@ class People:
 
     def _ask(self, story: Story, deed: Deed) -> bool:
         """False: it makes no sense now, as the portal says in words (a start of what runs)."""
-        before = self._insisting(lambda: Instance.objects.get(name=story.name))
+        before = self._seen(story, NEEDS.get(deed))
 
         def once() -> bool:
             try:
@@ -102,6 +105,14 @@ class People:
             return True
 
         return self._insisting(once)
+
+    def _seen(self, story: Story, needed: State | None) -> Instance:
+        until = time.monotonic() + WAITING
+        while True:
+            row = self._insisting(lambda: Instance.objects.get(name=story.name))
+            if needed in (None, row.state) or time.monotonic() > until:
+                return row
+            time.sleep(0.3)
 
     def _insisting(self, once: Callable[[], T]) -> T:
         until = time.monotonic() + PATIENCE

@@ -14,3 +14,8 @@ class MortalPostgres(EmbeddedPostgres):
 
     def start(self) -> None:
         self._server.ensure_postgres_running()
+
+    def deadlocks(self) -> list[str]:
+        """Those that it had to end, as its log describes them."""
+        told = self._server.log.read_text(errors="replace").split("ERROR:  deadlock detected")[1:]
+        return ["\n".join(one.splitlines()[:12]) for one in told]

@@ -4,12 +4,15 @@ The portal's services, three real worker processes, a real PostgreSQL and a clou
 within SETTLING seconds all must be as people were promised. Prints what happened; returns 1 when something is not so.
 """
 
+import logging
 import os
 import signal
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +23,15 @@ from tests.faulty.process import ROOT, FaultyCloud
 from visa.machine.supervisor import Supervisor
 
 from .postgres import MortalPostgres
-from .script import WORKERS, Script, script
+from .script import LAUNCHES, WORKERS, Script, script
 
 if TYPE_CHECKING:
     from .people import People
 
+BREAKING = 90.0
+"""Seconds that things go on breaking at most, and"""
+ENOUGH = 0.15
+"""the part of the instances that may then still be on their way."""
 SETTLING = 100.0
 PEOPLE = 12
 PATIENCE = 0.6
@@ -43,9 +50,10 @@ def main(seed: int) -> int:
             "VISA_DEPLOYMENT": "chaos",
             "VISA_SECRET_KEY": "chaos",
         }
+        workers = Supervisor(os.environ | environment, folder / "logs")
         os.environ |= environment
         django.setup()
-        workers = Supervisor({**os.environ}, folder / "logs")
+        logging.disable()  # what goes wrong here on purpose is no news
         try:
             with FaultyCloud(seed, delay=1.0, patience=PATIENCE) as cloud:
                 failed = _run(script(seed, PEOPLE), postgres, workers, cloud)
@@ -69,51 +77,78 @@ def _run(play: Script, postgres: MortalPostgres, workers: Supervisor, cloud: Fau
     cloud.has_faults(play.shares)
     acting = threading.Thread(target=people.act)
     acting.start()
-    _break(play, postgres, workers, cloud, acting)
-    acting.join()
+    killed = _break(play, postgres, workers, cloud, people, acting)
+    told = cloud.told()
     cloud.recovers()
-    say(f"acted: {len(people.wishes)} promises, {people.refused} refusals; faults: {cloud.told()['faults']}")
-    return _settles(people, workers, cloud)
+    say(f"acted: {len(people.wishes)} promises, {people.refused} refusals, {killed} workers killed")
+    say(f"asked of the cloud: {_counts(told['calls'])}; faults: {_counts(told['faults'])}")
+    failed = _settles(people, workers, cloud)
+    if deadlocks := postgres.deadlocks():
+        say("\n".join(["PostgreSQL had to end deadlocks:", *deadlocks]))
+    return failed or bool(deadlocks)
+
+
+def _counts(of: dict[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in sorted(of.items()))
 
 
 def _break(
-    play: Script, postgres: MortalPostgres, workers: Supervisor, cloud: FaultyCloud, acting: threading.Thread
-) -> None:
-    """All that the script has, in the order of time; workers that died are started again meanwhile."""
-
-    def kill(n: int) -> None:
-        process = workers.children[n].process
-        if process:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-
-    events = [(at, lambda n=n: kill(n)) for at, n in play.kills]
+    play: Script,
+    postgres: MortalPostgres,
+    workers: Supervisor,
+    cloud: FaultyCloud,
+    people: "People",
+    acting: threading.Thread,
+) -> int:
+    """All that the script has, until most of what people want has come true nevertheless; how many workers died."""
+    events: list[tuple[float, Callable[[], None]]] = [(play.crash[0], postgres.crash), (play.crash[1], postgres.start)]
     for begin, end, storm in play.storms:
-        events += [(begin, lambda storm=storm: cloud.storms(storm)), (end, lambda: cloud.storms(Storm.NONE))]
-    events += [(play.crash[0], postgres.crash), (play.crash[1], postgres.start)]
-    began = time.monotonic()
-    for at, event in sorted(events, key=lambda one: one[0]):
-        while time.monotonic() < began + at:
-            workers.tend()
-            time.sleep(0.05)
-        event()
-    while acting.is_alive():
+        events += [(begin, partial(cloud.storms, storm)), (end, partial(cloud.storms, Storm.NONE))]
+    events.sort(key=lambda one: one[0])
+    began = now = time.monotonic()
+    killed, (kill_at, victim) = 0, next(play.kills)
+    while acting.is_alive() or events or (now < began + BREAKING and _unmet(people, cloud) > ENOUGH * LAUNCHES):
         workers.tend()
-        time.sleep(0.05)
+        time.sleep(0.2)
+        now = time.monotonic()
+        if events and now >= began + events[0][0]:
+            events.pop(0)[1]()
+        if (calls := sum(cloud.told()["calls"].values())) >= kill_at:
+            killed += _kill(workers, victim)
+            more, victim = next(play.kills)
+            kill_at = calls + more
+    return killed
 
 
-def _settles(people: "People", workers: Supervisor, cloud: FaultyCloud) -> bool:
-    """Whether it does in time. What the cloud still owed must have come, and all must be well for a while."""
+def _kill(workers: Supervisor, victim: int) -> bool:
+    process = workers.children[victim].process
+    if process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    return bool(process)
+
+
+def _unmet(people: "People", cloud: FaultyCloud) -> int:
+    """How many instances are not as their owners want them."""
+    return len({line.split(":")[0] for line in _left(people, cloud)})
+
+
+def _left(people: "People", cloud: FaultyCloud) -> list[str]:
     from django.db import close_old_connections
 
     from .verdict import complaints
 
+    close_old_connections()
+    return people.problems + complaints(people.wishes, cloud.servers())
+
+
+def _settles(people: "People", workers: Supervisor, cloud: FaultyCloud) -> bool:
+    """Whether it does in time. What the cloud still owed must have come, and all must be well for a while."""
     began, well_since = time.monotonic(), None
     while True:
         workers.tend()
-        close_old_connections()
         owed = cloud.told()["late"]
-        left = people.problems + complaints(people.wishes, cloud.servers())
+        left = _left(people, cloud)
         now = time.monotonic()
         if left or owed:
             well_since = None
@@ -123,9 +158,10 @@ def _settles(people: "People", workers: Supervisor, cloud: FaultyCloud) -> bool:
             say(f"settled after {well_since - began:.0f} s")
             return False
         if now - began > SETTLING:
-            for line in left[:40]:
+            for line in left:
                 say(line)
-                _show_history(line.split(":")[0], cloud)
+            for name in list(dict.fromkeys(line.split(":")[0] for line in left))[:10]:
+                _show_history(name, cloud)
             return True
         time.sleep(1)
 

@@ -29,7 +29,9 @@ class FaultyProvider(Provider):
     """Settings: `url`, `patience` (seconds until an answer is given up), `deployment`."""
 
     kind = "faulty"
-    pace = timedelta(milliseconds=250)
+    tick = timedelta(seconds=1)
+    pace = timedelta(milliseconds=500)
+    patience = timedelta(minutes=1)
 
     def __init__(self, name: str, settings: Mapping[str, str]) -> None:
         super().__init__(name, settings)

@@ -1,7 +1,7 @@
 """`python -m tests.faulty.worker`: the ordinary worker, which knows the faulty cloud too.
 
-With VISA_TEST_REPORT it leaves there, when it is told to stop, how much processor time it has used since it began to
-work (`seconds`), and how much of that went to the faulty cloud's wire (`provider`).
+When it is told to stop, it leaves in the folder VISA_TEST_REPORTS how much processor time it has used since it began
+to work (`seconds`), and how much of that went to the faulty cloud's wire (`provider`).
 """
 
 import json
@@ -22,8 +22,10 @@ def main() -> None:
     clouds.KINDS["faulty"] = "tests.faulty.provider.FaultyProvider"
     begun = time.process_time()
     call_command("worker", *sys.argv[1:])
-    if report := os.environ.get("VISA_TEST_REPORT"):
-        Path(report).write_text(json.dumps({"seconds": time.process_time() - begun, "provider": _on_the_wire()}))
+    if folder := os.environ.get("VISA_TEST_REPORTS"):
+        (Path(folder) / f"{os.getpid()}.json").write_text(
+            json.dumps({"seconds": time.process_time() - begun, "provider": _on_the_wire()})
+        )
 
 
 def _on_the_wire() -> float:

@@ -5,7 +5,9 @@ import threading
 import pytest
 from django.db import connection, transaction
 
-from instances.models import Instance
+from auth import audit
+from auth.models import User
+from instances.models import Instance, InstanceEvent
 from instances.services.launch import launch
 from instances.services.stop import stop
 from instances.states import Desired
@@ -42,6 +44,30 @@ def test_a_launch_and_a_stop_by_one_person_at_the_same_moment(facility: Facility
     other.join()
     assert not problems
     assert set(Instance.objects.values_list("desired", flat=True)) == {Desired.STOPPED, Desired.RUNNING}
+
+
+def test_what_a_transaction_refers_to_is_locked_before_the_trail_is(facility: Facility) -> None:
+    running = instance(facility, facility.ada)
+    with transaction.atomic():
+        InstanceEvent.objects.create(instance=running, generation=1, actor=facility.bob, message="seen")
+        assert _may_be_taken(facility.bob)
+        audit.record("instance.seen", f"instance:{running.pk}", actor=None)
+        assert not _may_be_taken(facility.bob)
+
+
+def _may_be_taken(user: User) -> bool:
+    """By somebody else, for themselves alone."""
+    found: list[bool] = []
+
+    def other() -> None:
+        with transaction.atomic():
+            found.append(User.objects.select_for_update(skip_locked=True).filter(pk=user.pk).exists())
+        connection.close()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    return found[0]
 
 
 def _somebody_waits() -> bool:

@@ -65,7 +65,10 @@ class Guests:
         listening = []
         for address in addresses:
             for port, greeting in PORTS.items():
-                listener = socket.create_server((address, port), backlog=64)
+                try:
+                    listener = socket.create_server((address, port), backlog=64)
+                except OSError:
+                    continue  # another stand-in plays this guest
                 listener.setblocking(False)
                 self._selector.register(listener, selectors.EVENT_READ, greeting)
                 listening.append(listener)

@@ -53,6 +53,10 @@ def test_capacity_names_the_images_that_can_be_started(rig: Rig) -> None:
     assert capacity.cores >= 1 and capacity.memory_mb > 1000
 
 
+def test_a_check_finds_nothing_to_put_right(rig: Rig) -> None:
+    assert [finding for finding in rig.provider.check([rig.spec()]) if not finding.ok] == []
+
+
 def test_ensured_it_runs_and_all_its_apps_answer(rig: Rig) -> None:
     spec = rig.spec()
     first = rig.ensure(spec)

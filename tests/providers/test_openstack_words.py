@@ -32,8 +32,8 @@ SPEC = Spec(
 
 
 def server(status: str = "ACTIVE", spec: Spec = SPEC, **more: object) -> servers.Server:
-    answer = {"id": "s", "status": status, "metadata": servers.metadata(spec, firstboot="f"), "created": "", **more}
-    return servers.server(answer)
+    answer = {"id": "s", "status": status, "metadata": servers.metadata(spec, firstboot="f"), "created": ""}
+    return servers.server(answer | more)
 
 
 def test_every_status_of_nova_has_its_phase() -> None:
@@ -67,9 +67,14 @@ def test_faults_are_told_in_words_that_a_person_understands() -> None:
 
 
 def test_a_lost_race_for_a_device_is_tried_again_and_a_full_cloud_is_not() -> None:
-    assert statuses.passing("Exceeded maximum number of retries. Exhausted all hosts available for retrying")
-    assert statuses.passing("Insufficient compute resources: Claim pci failed.")
-    assert not statuses.passing("No valid host was found. There are not enough hosts available.")
+    def lost(fault: str, attempt: int = 1) -> bool:
+        written = servers.metadata(SPEC, firstboot="f", attempt=attempt)
+        return statuses.lost_race(server("ERROR", fault={"message": fault}, metadata=written))
+
+    retries = "Exceeded maximum number of retries. Exhausted all hosts available for retrying"
+    assert lost(retries) and lost(retries, attempt=2) and not lost(retries, attempt=3)
+    assert lost("Insufficient compute resources: Claim pci failed.")
+    assert not lost("No valid host was found. There are not enough hosts available.")
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,12 @@ async def page(user: Any, session: str = "key") -> Socket:
     return socket
 
 
+async def test_every_page_hears_that_the_line_has_moved_and_nothing_about_whom(facility: facilities.Facility) -> None:
+    pages = [await page(user) for user in (facility.ada, facility.eve, facility.ivy)]
+    await announce("line")
+    assert [await socket.heard() for socket in pages] == [{"topic": "line"}] * 3
+
+
 async def announce(topic: str, **fields: Any) -> None:
     def told() -> None:
         with transaction.atomic():

@@ -14,6 +14,7 @@ from django.core.management.base import CommandError
 
 from instances.models import Environment, Flavour
 from instances.services.options import flavour_choices
+from tests.facility import person
 from tests.portal import free_ports, until
 from visa.machine import catalogue
 from visa.machine.configuration import Machine, kept_secret
@@ -94,6 +95,6 @@ def test_a_machine_offers_what_fits_it_and_names_why_the_rest_is_not_there() -> 
     catalogue.load()
     assert list(Environment.objects.values_list("slug", flat=True)) == ["desktop", "jupyter"]
     assert Flavour.objects.count() == 11
-    reasons = {choice.flavour.slug: choice.because for choice in flavour_choices()}
+    reasons = {choice.flavour.slug: choice.because for choice in flavour_choices(acting_user=person("ada", "Ada Lind"))}
     assert "no configured cloud has A16 GPUs" in reasons["gpu.a16"]
     assert "not reported" in reasons["local.half"]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from django.db import transaction
 
-from instances.models import Cloud, Environment, Flavour, FlavourOffer
+from instances.models import Cloud, Environment, Flavour, FlavourOffer, Quota
+from instances.quotas import Scope
 
 GB = 1024
 ESRF = [
@@ -25,7 +26,11 @@ ESRF = [
 @transaction.atomic
 def load() -> None:
     """Make or refresh the rows; what an administrator changed elsewhere stays."""
-    cloud, _ = Cloud.objects.get_or_create(name="local", defaults={"title": "This machine", "kind": "local"})
+    cloud, new = Cloud.objects.get_or_create(name="local", defaults={"title": "This machine", "kind": "local"})
+    if new and not Quota.objects.exists():
+        Quota.objects.create(
+            scope=Scope.PERSON, instances=10, because="Enough to try things, as long as nobody says more"
+        )
     for position, (slug, fields) in enumerate(_environments().items()):
         Environment.objects.update_or_create(slug=slug, defaults=fields | {"position": position})
     for position, (slug, name, group, cores, memory, gpu, count) in enumerate([*_own(), *ESRF]):

@@ -18,6 +18,7 @@ from . import servers
 from .configuration import Configuration
 from .door import Busy, Door, Missing
 from .servers import PREFIX, Server
+from .statuses import WAKING
 
 PATIENCE = 60.0
 """Seconds."""
@@ -34,6 +35,8 @@ WAKE: Mapping[str, tuple[str, Any]] = {
 }
 """By status, the action that makes it run."""
 DOWN = frozenset({"SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED", "RESCUE", "SOFT_DELETED"})
+
+MOVING = frozenset({"RESIZE", "REVERT_RESIZE", "REBUILD", "MIGRATING", "REBOOT", "HARD_REBOOT"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,48 +93,50 @@ def request(
     return body
 
 
-def beyond_repair(server: Server) -> bool:
-    """It has never run and never will: only another server helps."""
-    return server.status == "ERROR" and not server.launched
-
-
 def bring(door: Door, server: Server, wish: Wish) -> None:
     """Make it run as wished, and note so. The note comes last: who dies before it has it done again."""
     if server.status == "BUILD":
         return
-    if server.status in ("RESIZE", "VERIFY_RESIZE", "REVERT_RESIZE", "REBUILD", "MIGRATING"):
-        server = settled(door, server)
-    if server.status == "VERIFY_RESIZE":
-        server = confirmed(door, server)
+    server = settled(door, server)
     again = server.firstboot != wish.firstboot
     grown = server.flavour.get("original_name") != wish.flavour["name"]
-    if (again or grown) and server.status not in ("ACTIVE", "SHUTOFF", "ERROR"):
-        server = woken(door, server)
-    if grown:
-        server = resized(door, server, wish.flavour["id"])
+    fresh = False
+    if server.status in WAKE and not (server.status == "SHUTOFF" and (again or grown)):
+        server, fresh = woken(door, server), True
+    if server.status == "ERROR" and not again:
+        server, fresh = cut_off(door, server), True
+    if grown and server.status != "ERROR":
+        server, fresh = resized(door, server, wish.flavour), True
     if again:
         rebuild(door, server, wish)
         return
-    if server.status in WAKE:
-        act(door, server.id, *WAKE[server.status])
-    elif server.status == "ERROR" or not rebooted(door, server):
-        act(door, server.id, "reboot", {"type": "HARD"})
+    if server.status == "SHUTOFF":
+        woken(door, server)
+    elif not fresh and not rebooted(door, server):
+        cut_off(door, server)
     door.post("compute", f"/servers/{server.id}/metadata", {"metadata": dict(wish.metadata)})
 
 
 def woken(door: Door, server: Server) -> Server:
-    act(door, server.id, *WAKE[server.status])
+    """Switched on; before that, nova takes no notes of what is shelved."""
+    if server.task not in WAKING:
+        act(door, server.id, *WAKE[server.status])
     return wait(door, server.id, lambda now: now.status not in DOWN and not now.task, "to be switched on")
 
 
 def settled(door: Door, server: Server) -> Server:
-    moving = ("RESIZE", "REVERT_RESIZE", "REBUILD", "MIGRATING")
-    return wait(door, server.id, lambda now: now.status not in moving and not now.task, "to be moved")
+    """Whatever is under way has come to its end."""
+    if server.status in MOVING:
+        server = wait(door, server.id, lambda now: now.status not in MOVING and not now.task, "to be moved")
+    return confirmed(door, server) if server.status == "VERIFY_RESIZE" else server
 
 
-def resized(door: Door, server: Server, flavour: str) -> Server:
-    act(door, server.id, "resize", {"flavorRef": flavour})
+def resized(door: Door, server: Server, flavour: Mapping[str, Any]) -> Server:
+    """Nova leaves a server as it was where no host has room for more."""
+    act(door, server.id, "resize", {"flavorRef": flavour["id"]})
     server = wait(door, server.id, lambda now: now.status != "RESIZE" and not now.task, "to get other hardware")
+    if server.flavour.get("original_name") != flavour["name"]:
+        raise ProviderError(f"No machine of the cloud has room for “{flavour['name']}” now.", retry=False)
     return confirmed(door, server) if server.status == "VERIFY_RESIZE" else server
 
 
@@ -150,6 +155,12 @@ def rebuild(door: Door, server: Server, wish: Wish) -> None:
         act(door, server.id, "os-start", None)
 
 
+def cut_off(door: Door, server: Server) -> Server:
+    """Restarted as by its power switch."""
+    act(door, server.id, "reboot", {"type": "HARD"})
+    return wait(door, server.id, lambda now: now.status != "HARD_REBOOT" and not now.task, "to restart")
+
+
 def rebooted(door: Door, server: Server) -> bool:
     """Ask the guest to restart; False where it has not after a while."""
     act(door, server.id, "reboot", {"type": "SOFT"})
@@ -161,7 +172,7 @@ def rebooted(door: Door, server: Server) -> bool:
 
 def stop(door: Door, server: Server, *, shelve: bool) -> None:
     """Returns when the guest has ended; its disk stays."""
-    if server.status in DOWN or (server.status == "ERROR" and not server.launched):
+    if server.status in DOWN or server.beyond_repair:
         return
     if server.status == "BUILD":
         server = wait(door, server.id, lambda now: now.status != "BUILD", "to be made before it can be stopped")

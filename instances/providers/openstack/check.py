@@ -45,7 +45,7 @@ def check(
             needs = "“placement_cloud”: credentials that may read placement, or a number in “gpus”"
             yield attempt(f"{model} GPUs", partial(_free, placement, source), needs)
     for spec in specs:
-        what = f"{spec.labels['environment']}, {spec.labels['flavour']}"
+        what = ", ".join(spec.labels[name] for name in ("environment", "flavour") if name in spec.labels) or spec.image
         yield attempt(what, partial(_startable, catalogue, spec), "the name in the offer, or in “images” or “flavours”")
 
 

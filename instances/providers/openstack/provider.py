@@ -76,11 +76,11 @@ class OpenStackProvider(Provider):
 
     def ensure(self, spec: Spec, report: Report) -> Observed:
         with self._lock(spec.id):
-            copies = self._copies(spec.id)
-            server = copies[0] if copies else None
-            attempt = 1
-            if server and server.generation < spec.generation and changes.beyond_repair(server):
-                attempt = server.attempt + 1 if statuses.passing(server.fault) else 1
+            copies = self._copies(spec.id) or self._listed(spec.id)
+            server, attempt = (copies[0] if copies else None), 1
+            if server and statuses.lost_race(server):
+                attempt = server.attempt + 1
+            if server and (attempt > 1 or (server.beyond_repair and server.generation < spec.generation)):
                 self._remove(server)
                 server = None
             if server is None:
@@ -140,7 +140,9 @@ class OpenStackProvider(Provider):
             if not copies:
                 raise ProviderError("The cloud has no machine for this instance.", retry=True)
             server = copies[0]
-            self._endpoints[instance_id] = time.monotonic(), server
+            now = time.monotonic()
+            self._endpoints = {key: kept for key, kept in self._endpoints.items() if now - kept[0] <= ENDPOINT_KEEP}
+            self._endpoints[instance_id] = now, server
         if app not in server.apps:
             raise ProviderError(f"There is no {app} in this instance.", retry=False)
         _, address, ports = self._asked(server)
@@ -251,7 +253,10 @@ class OpenStackProvider(Provider):
         return found
 
     def _server(self, server_id: str) -> Server:
-        return servers.server(self.door.get("compute", f"/servers/{server_id}")["server"])
+        answer = self.door.get("compute", f"/servers/{server_id}")["server"]
+        if "metadata" not in answer:
+            raise ProviderError("A part of the cloud does not answer.", retry=True)
+        return servers.server(answer)
 
     def _ours(self, *, age: float = 0.0) -> list[Server]:
         return [s for s in self.mirror.servers(age=age) if s.deployment == self.configuration.deployment and s.instance]
@@ -274,7 +279,7 @@ class OpenStackProvider(Provider):
         if phase is Phase.FAILED:
             model, _ = server.gpus
             message = statuses.reason(server.fault, gpu_model=model, size=_size(server))
-            if statuses.passing(server.fault) and server.attempt < statuses.ATTEMPTS:
+            if statuses.lost_race(server):
                 # An older generation than the wished one: the next `ensure` tries again.
                 return Observed(Phase.STOPPED, 0, message=message, reference=server.id)
         return Observed(phase, generation, answering, message, server.id)

@@ -54,6 +54,11 @@ class Server:
         return int(self.metadata.get(f"{PREFIX}attempt", "1"))
 
     @property
+    def beyond_repair(self) -> bool:
+        """It has never run and never will: only another server helps."""
+        return self.status == "ERROR" and not self.launched
+
+    @property
     def firstboot(self) -> str:
         return self.metadata.get(f"{PREFIX}firstboot", "")
 

@@ -76,9 +76,10 @@ def phase(server: Server) -> tuple[Phase, str]:
     return found, message
 
 
-def passing(fault: str) -> bool:
-    """The fault may be gone at the next try: somebody else was quicker to a device, or a host failed."""
-    return bool(re.search(r"Exceeded maximum number of retries|PCI|claim", fault, re.I))
+def lost_race(server: Server) -> bool:
+    """Somebody else was quicker to a device: another server may find one, and has not been tried too often."""
+    raced = re.search(r"Exceeded maximum number of retries|PCI|claim", server.fault, re.I)
+    return bool(raced) and server.beyond_repair and server.attempt < ATTEMPTS
 
 
 def reason(fault: str, *, gpu_model: str = "", size: str = "") -> str:

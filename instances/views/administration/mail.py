@@ -46,11 +46,7 @@ def mails(request: HttpRequest) -> HttpResponse:
 @staff
 @require_safe
 def letter(request: HttpRequest, mail_id: UUID) -> HttpResponse:
-    """What it says and what became of it. Reading somebody's mail is an access, and leaves a row."""
-    mail = get_object_or_404(MAILS, pk=mail_id)
-    with transaction.atomic():
-        audit.record("mail.read", f"mail:{mail.pk}", actor=user_of(request).as_actor(), detail={"to": mail.to_id})
-    return _letter(request, mail)
+    return _letter(request, get_object_or_404(MAILS, pk=mail_id))
 
 
 @administrators(reason="to send a mail again")
@@ -68,6 +64,9 @@ def resend(request: HttpRequest, mail_id: UUID) -> HttpResponseBase:
 
 
 def _letter(request: HttpRequest, mail: Mail, status: int = 200, **context: object) -> HttpResponse:
+    """What it says and what became of it. Reading somebody's mail is an access, and leaves a row."""
+    with transaction.atomic():
+        audit.record("mail.read", f"mail:{mail.pk}", actor=user_of(request).as_actor(), detail={"to": mail.to_id})
     says = compose.context_of(mail)
     text = compose.text_of(mail, says)
     return shown(request, "letter.html", "mail", status, mail=mail, subject=says["subject"], text=text, **context)

@@ -1,7 +1,6 @@
 """Which port is whose, and the services' configuration files."""
 
 import shutil
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -118,6 +117,6 @@ def _without(text: str, *sections: str) -> str:
 
 
 def installed() -> None:
-    """Ends the process where something is missing, and says what."""
+    """Raises where something is missing, and says what."""
     if not (ENVIRONMENT / ".stamp").exists() or not Path("/usr/sbin/mariadbd").exists():
-        sys.exit("The OpenStack testbed is not installed: run `scripts/install openstack`.")
+        raise RuntimeError("The OpenStack testbed is not installed: run `scripts/install openstack`.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import openstack
 
 from .configuration import APIS, ENVIRONMENT, PASSWORD, Layout
-from .processes import Processes, database
+from .processes import START_WITHIN, Processes, database
 
 DATABASES = ("keystone", "glance", "placement", "neutron", "nova_api", "nova_cell0", "nova_cell1")
 TABLES = [Path("/usr/share/mysql") / f"mysql_{name}.sql" for name in ("system_tables", "system_tables_data")]
@@ -111,6 +111,17 @@ def map_host(layout: Layout, processes: Processes) -> None:
             return
         time.sleep(1)
     raise TimeoutError(f"nova-compute does not report itself: {processes.last_words('nova-compute')}")
+
+
+def await_host(layout: Layout, processes: Processes) -> None:
+    """Until the host of the kept data has reported itself again: before that, nothing finds room."""
+    compute = connect(layout, "admin", "visa").compute
+    deadline = time.monotonic() + START_WITHIN
+    while not any(service.state == "up" for service in compute.services(binary="nova-compute")):
+        processes.alive("nova-compute")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nova-compute does not report itself: {processes.last_words('nova-compute')}")
+        time.sleep(0.5)
 
 
 def connect(layout: Layout, username: str, project: str) -> openstack.connection.Connection:

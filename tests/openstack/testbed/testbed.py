@@ -44,6 +44,7 @@ class Testbed:
             for name in (*APIS, *NOVA):
                 self.processes.start(name)
             self.processes.answer(*APIS)
+            schema.await_host(self.layout, self.processes)
             contents.write_clouds(self.layout)
             self._stack = stack.pop_all()
         return self

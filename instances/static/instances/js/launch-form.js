@@ -3,6 +3,7 @@ import { refresh } from "./refresh.js";
 
 const form = document.getElementById("launch");
 const list = document.getElementById("experiments");
+const hardware = document.getElementById("hardware");
 const chosen = document.getElementById("chosen");
 const checked = (name) => form.querySelector(`[name=${name}]:checked`);
 const say = (what, text) => { form.querySelector(`[data-summary=${what}]`).textContent = text || "–"; };
@@ -59,6 +60,9 @@ function summary() {
   form.querySelector("[data-screen='1']").hidden = fit || !dual;
   say("environment", environment?.dataset.label);
   say("flavour", flavour && `${flavour.dataset.label} (${flavour.dataset.hint})`);
+  const wait = flavour?.dataset.wait;
+  form.querySelector("[data-summary-wait]").hidden = !wait;
+  say("wait", wait);
   const sizes = [form.screen0, form.screen1].slice(0, dual ? 2 : 1).map((field) => field.value.replace("x", " × "));
   say("display", layout && `${layout.dataset.label}, ${fit ? "fits your windows" : sizes.join(" and ")}`);
 }
@@ -68,6 +72,7 @@ form.addEventListener("change", ({ target }) => {
   if (target.name === "experiments") {
     chips();
     refresh(document.getElementById("grants"));
+    refresh(hardware);
   }
 });
 const searching = document.getElementById("experiment-search");
@@ -75,4 +80,5 @@ searching?.addEventListener("input", () => search(searching.value.toLowerCase().
 searching?.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
 // Where there are more than the page lists, the server looks through all of them a moment later.
 list?.addEventListener("htmx:afterSwap", chips);
+hardware.addEventListener("htmx:afterSwap", summary);
 addEventListener("pageshow", () => { chips(); summary(); });

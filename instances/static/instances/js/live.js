@@ -1,6 +1,6 @@
 // One WebSocket tells the page which instance changed; what it is now is asked over HTTP. While the socket is down,
 // parts with `data-poll` (seconds) ask by themselves. Others listen for `visa:instance` on the document.
-import { refresh, refreshAll, refreshInstance } from "./refresh.js";
+import { refresh, refreshAll, refreshInstance, refreshLine } from "./refresh.js";
 
 const HINT_AFTER = 4000, SLOWEST = 15000;
 const hint = document.getElementById("live-hint");
@@ -18,6 +18,7 @@ function connect() {
   socket.onmessage = ({ data }) => {
     const message = JSON.parse(data);
     if (message.topic === "resync") refreshAll();
+    if (message.topic === "line") refreshLine();
     if (message.topic === "instance") {
       refreshInstance(message.instance, { isNew: message.state === "queued" });
       document.dispatchEvent(new CustomEvent("visa:instance", { detail: message }));

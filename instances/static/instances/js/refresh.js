@@ -14,6 +14,16 @@ export function refreshInstance(id, { isNew = false } = {}) {
   soon = setTimeout(() => lists().forEach(refresh), 500);
 }
 
+let turn;
+
+// Parts that show a position in line. Everybody's page hears of every move: not all of them ask at once, nor each time.
+export function refreshLine() {
+  turn ??= setTimeout(() => {
+    turn = undefined;
+    document.querySelectorAll("[data-in-line]").forEach((part) => refresh(part.closest("[hx-get]")));
+  }, 200 + Math.random() * 1300);
+}
+
 export function refreshAll() {
   const found = lists();
   (found.length ? found : document.querySelectorAll("[data-instance]")).forEach(refresh);
