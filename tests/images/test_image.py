@@ -99,7 +99,7 @@ def test_it_phones_home_once_and_then_says_how_hard_it_works(machine: Machine, l
     machine.start(["visa-report.service"])
     until(lambda: Guest.objects.filter(cpu_seconds__gt=0).exists(), what="a report", seconds=60)
     assert Boot.objects.get().trouble == []
-    assert guests.usage()[instance.key].cpu_seconds
+    assert guests.usage(instance.cloud)[instance.key].cpu_seconds
     kept = machine.path("/etc/visa/credential")
     assert kept.stat().st_mode & 0o777 == 0o600 and kept.stat().st_uid == 0
 

@@ -10,8 +10,10 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -101,25 +103,34 @@ def offered(page: Page, portal: Portal) -> bool:
     return page.locator("#flavour-local\\.half").is_enabled()
 
 
-def state(portal: Portal, login: str, instance: str) -> str:
-    with portal.api(login) as api:
-        answer = api.get(f"/instances/{instance}/")
+@dataclass
+class Person:
+    """Asks and acts through the API, with one token."""
+
+    api: httpx2.Client
+
+    def state(self, instance: str) -> str:
+        answer = self.api.get(f"/instances/{instance}/")
         return answer.json()["state"] if answer.status_code == 200 else "deleted"
 
+    def sees(self, instance: str, wanted: str) -> None:
+        until(lambda: self.state(instance) == wanted, what=f"{instance} to be {wanted}", seconds=PATIENCE)
 
-def becomes(portal: Portal, login: str, instance: str, wanted: str) -> None:
-    until(lambda: state(portal, login, instance) == wanted, what=f"{instance} to be {wanted}", seconds=PATIENCE)
-
-
-def act(portal: Portal, login: str, instance: str, action: str) -> None:
-    with portal.api(login) as api:
+    def asks(self, instance: str, action: str, *, becomes: str) -> None:
         path = f"/instances/{instance}/"
-        answer = api.delete(path) if action == "delete" else api.post(f"{path}{action}/")
-    assert answer.status_code == 202, answer.text
+        answer = self.api.delete(path) if action == "delete" else self.api.post(f"{path}{action}/")
+        assert answer.status_code == 202, answer.text
+        self.sees(instance, becomes)
+
+
+@pytest.fixture(scope="module")
+def bruno(portal: Portal) -> Iterator[Person]:
+    with portal.api("bruno") as api:
+        yield Person(api)
 
 
 def test_a_desktop_from_launch_to_deletion(
-    portal: Portal, machines: Machines, testbed: Testbed, sign_in: Callable[[str], Page]
+    portal: Portal, machines: Machines, testbed: Testbed, bruno: Person, sign_in: Callable[[str], Page]
 ) -> None:
     page = sign_in("bruno")
     page.set_default_timeout(PATIENCE * 1000)
@@ -138,38 +149,34 @@ def test_a_desktop_from_launch_to_deletion(
     until((source / "who.txt").exists, what="the terminal's command")
     assert (source / "who.txt").read_text() == "bruno\n"
 
-    act(portal, "bruno", instance, "stop")
-    becomes(portal, "bruno", instance, "stopped")
+    bruno.asks(instance, "stop", becomes="stopped")
     assert testbed.admin.compute.get_server(server).status == "SHUTOFF"
-    act(portal, "bruno", instance, "start")
-    becomes(portal, "bruno", instance, "ready")
+    bruno.asks(instance, "start", becomes="ready")
     assert machines.first_boots == [server], "the same disk goes on"
     connects(page, portal, instance, screens=2)
 
-    shelved(portal, testbed, server, instance)
+    shelved(portal, testbed, bruno, server, instance)
     connects(page, portal, instance, screens=2)
 
-    resized(portal, testbed, server, instance)
+    resized(portal, testbed, bruno, server, instance)
     connects(page, portal, instance, screens=2)
 
-    act(portal, "bruno", instance, "delete")
-    becomes(portal, "bruno", instance, "deleted")
+    bruno.asks(instance, "delete", becomes="deleted")
     assert testbed.admin.compute.find_server(server) is None
     assert machines.trouble == []
 
 
 def test_jupyterlab_with_the_experiment_s_data(
-    portal: Portal, machines: Machines, sign_in: Callable[[str], Page]
+    portal: Portal, machines: Machines, bruno: Person, sign_in: Callable[[str], Page]
 ) -> None:
     page = sign_in("bruno")
     page.set_default_timeout(PATIENCE * 1000)
     instance = launched(page, portal, "JupyterLab")
-    becomes(portal, "bruno", instance, "ready")
+    bruno.sees(instance, "ready")
     page.goto(f"{portal.url}/instances/{instance}/")
     with steps.jupyter(page) as lab:
         expect(lab.locator(".jp-DirListing-item", has_text=re.compile("raw", re.I))).to_be_visible()
-    act(portal, "bruno", instance, "delete")
-    becomes(portal, "bruno", instance, "deleted")
+    bruno.asks(instance, "delete", becomes="deleted")
     assert machines.trouble == []
 
 
@@ -178,24 +185,20 @@ def connects(page: Page, portal: Portal, instance: str, screens: int) -> None:
     steps.desktop_is_there(page, screens=screens)
 
 
-def shelved(portal: Portal, testbed: Testbed, server: str, instance: str) -> None:
+def shelved(portal: Portal, testbed: Testbed, bruno: Person, server: str, instance: str) -> None:
     """The cheap stop: the cloud gets its cores back, and the disk comes back with the start."""
     change(portal, "cloud.settings['stop'] = 'shelve'")
-    act(portal, "bruno", instance, "stop")
-    becomes(portal, "bruno", instance, "stopped")
+    bruno.asks(instance, "stop", becomes="stopped")
     assert testbed.admin.compute.get_server(server).status in ("SHELVED", "SHELVED_OFFLOADED")
-    act(portal, "bruno", instance, "start")
-    becomes(portal, "bruno", instance, "ready")
+    bruno.asks(instance, "start", becomes="ready")
     assert testbed.admin.compute.get_server(server).status == "ACTIVE"
 
 
-def resized(portal: Portal, testbed: Testbed, server: str, instance: str) -> None:
+def resized(portal: Portal, testbed: Testbed, bruno: Person, server: str, instance: str) -> None:
     """The flavour has another name in the cloud from now on: the next start gives it that one."""
     change(portal, "cloud.offers.update(name='large')")
-    act(portal, "bruno", instance, "stop")
-    becomes(portal, "bruno", instance, "stopped")
-    act(portal, "bruno", instance, "start")
-    becomes(portal, "bruno", instance, "ready")
+    bruno.asks(instance, "stop", becomes="stopped")
+    bruno.asks(instance, "start", becomes="ready")
     found = testbed.admin.compute.get_server(server)
     assert (found.status, found.flavor.vcpus) == ("ACTIVE", 4)
 
