@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from instances.models import Cloud, Instance
 from instances.providers.base import Observed
-from instances.services.clouds import provider_for
+from instances.services.clouds import kind_of
 from instances.states import Desired, Phase, State
 
 from .drift import Around, Drift, drift, seen, words
@@ -53,7 +53,7 @@ def compare(instance: Instance, observed: Observed, now: datetime) -> Compared:
         failures=instance.failures,
         message=instance.message,
     )
-    patience = provider_for(cloud).patience if cloud else PATIENCE
+    patience = kind_of(cloud).patience if cloud else PATIENCE
     wish = wish_of(instance, observed)
     found = drift(wish, observed, around, waited=now - instance.state_since, patience=patience)
     return Compared(

@@ -48,6 +48,12 @@ def provider_for(cloud: Cloud) -> Provider:
         return _make(cloud.name, cloud.kind, json.dumps(cloud.settings, sort_keys=True))
 
 
+def kind_of(cloud: Cloud) -> type[Provider]:
+    """What is true of every cloud of its kind, however its settings are."""
+    kind: type[Provider] = import_string(KINDS[cloud.kind])
+    return kind
+
+
 @lru_cache(maxsize=64)
 def _make(name: str, kind: str, chosen: str) -> Provider:
     defaults = {
