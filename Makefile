@@ -4,7 +4,7 @@ python := .venv/bin/python
 
 SEEDS ?= 3 4 5
 
-.PHONY: demo test test-openstack check format
+.PHONY: demo test test-openstack test-images check format
 .PHONY: bench bench-catalogue bench-lifecycle bench-openstack chaos screenshots lock
 
 demo: ## everything on this machine: installs what is missing, starts, prints an address
@@ -18,6 +18,10 @@ test: ## all tests, on real servers
 test-openstack: ## the contract suite and the OpenStack tests, on a real OpenStack on this machine
 	@scripts/install openstack
 	@$(python) -m pytest --openstack tests/providers/test_contract.py tests/openstack $(ARGS)
+
+test-images: ## the machine image: provisioned, booted and opened, without a kernel of its own
+	@scripts/install test
+	@$(python) -m pytest tests/images $(ARGS)
 
 check: ## style, types, architecture, templates
 	@scripts/install test
@@ -62,4 +66,4 @@ lock: ## pin what requirements/*.in ask for; JupyterLab's with the interpreter t
 	@for set in portal dev openstack; do .venv/bin/$(compile) -o requirements/$$set.txt requirements/$$set.in; done
 	@/usr/bin/python3 -m venv --clear .environments/lock
 	@.environments/lock/bin/pip install --quiet pip-tools
-	@.environments/lock/bin/$(compile) -o requirements/jupyter.txt requirements/jupyter.in
+	@for set in jupyter image; do .environments/lock/bin/$(compile) -o requirements/$$set.txt requirements/$$set.in; done

@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.db import connection
 from playwright.sync_api import Browser
 
 from tests.chromium import started
+
+IMAGES = Path(__file__).parent / "images"
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +27,12 @@ def chromium() -> Iterator[Browser]:
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with started() as browser:
         yield browser
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The machine image takes minutes: only where it is asked for by name (`make test-images`)."""
+    asked = any("tests/images" in str(argument) for argument in config.args)
+    return True if collection_path == IMAGES and not asked else None
 
 
 @pytest.hookimpl(trylast=True)

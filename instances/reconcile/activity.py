@@ -1,4 +1,5 @@
-"""What computes, whether anybody looks at it or not: about once a minute each cloud says how hard its instances work.
+"""What computes, whether anybody looks at it or not: about once a minute each cloud, or an instance's own machine, says
+how hard it works.
 
 Only the difference of two answers tells something. Where one is missing, or too old, whatever runs there counts as
 having worked: what was not seen is not taken for idleness.
@@ -17,6 +18,7 @@ from django.utils import timezone
 from instances.errors import ProviderError
 from instances.models import Cloud, Load
 from instances.providers.base import Usage
+from instances.services import guests
 from instances.services.clouds import provider_for
 from instances.states import OPEN
 
@@ -66,7 +68,7 @@ def _mine(cloud: Cloud) -> bool:
 def _look_at(cloud: Cloud) -> int:
     before = Load.objects.get(cloud=cloud)
     try:
-        usage = provider_for(cloud).usage()
+        usage = {**guests.usage(cloud), **provider_for(cloud).usage()}
     except ProviderError as error:
         log.warning("cloud %s does not say how hard its instances work: %s", cloud.name, error.reason)
         return 0

@@ -15,7 +15,7 @@ from django.utils import timezone
 from auth import audit
 from auth.digests import digest_of
 from instances.errors import TicketRefused
-from instances.models import Boot, Guest, Instance, InstanceEvent
+from instances.models import Boot, Cloud, Guest, Instance, InstanceEvent
 from instances.providers.base import Usage
 from instances.providers.secrets import boot_token, derived
 from instances.states import State
@@ -77,10 +77,10 @@ def heartbeat(credential: str, usage: Usage) -> None:
         raise TicketRefused("This credential opens nothing.")
 
 
-def usage(*, at: datetime | None = None) -> dict[str, Usage]:
-    """By instance id, what machines said lately: for clouds whose own answer leaves it out."""
+def usage(cloud: Cloud, *, at: datetime | None = None) -> dict[str, Usage]:
+    """By instance id, what machines of `cloud` said lately: for what its own answer leaves out."""
     since = (at or timezone.now()) - SILENT
-    heard = Guest.objects.filter(heard__gt=since, cpu_seconds__isnull=False)
+    heard = Guest.objects.filter(instance__cloud=cloud, heard__gt=since, cpu_seconds__isnull=False)
     rows = heard.values_list("instance_id", "cpu_seconds", "gpu")
     return {instance.hex: Usage(cpu, gpu) for instance, cpu, gpu in rows}
 

@@ -15,13 +15,16 @@ from auth import audit
 from auth.digests import digest_of
 from auth.models import AuditEvent
 from instances.errors import TicketRefused
-from instances.models import Boot, Guest, Instance, InstanceEvent
+from instances.models import Boot, Guest, Instance, InstanceEvent, Load
 from instances.providers.base import Usage
 from instances.providers.secrets import boot_token, derived
+from instances.reconcile import activity
 from instances.services import guests
 from instances.states import State
 from tests.facility import Facility
 from tests.facility import instance as made
+
+from .scripted import ScriptedCloud
 
 pytestmark = pytest.mark.django_db
 
@@ -54,7 +57,7 @@ def test_a_machine_reports_once_and_is_known_afterwards(mine: Instance) -> None:
     credential = answer.json()["credential"]
     assert Boot.objects.get().reported and Boot.objects.get().trouble == []
     assert post("heartbeat", credential, {"cpu_seconds": 12.5, "gpu": 0.25}).status_code == 200
-    assert guests.usage() == {mine.key: Usage(12.5, 0.25)}
+    assert guests.usage(mine.cloud) == {mine.key: Usage(12.5, 0.25)}
     event = AuditEvent.objects.get(action="guest.boot")
     assert (event.actor_name, event.target) == ("system", f"instance:{mine.pk}")
     assert audit.first_broken_link() is None
@@ -100,7 +103,7 @@ def test_one_instance_s_token_says_nothing_of_another(facility: Facility, mine: 
     credential = post("boot", token(mine), {"certificate": certificate(other), "instance": other.key}).json()
     assert set(Guest.objects.values_list("instance_id", flat=True)) == {mine.pk}
     post("heartbeat", credential["credential"], {"cpu_seconds": 1, "instance": other.key})
-    assert set(guests.usage()) == {mine.key}
+    assert set(guests.usage(mine.cloud)) == {mine.key}
 
 
 def test_a_token_ends_with_time_and_with_its_instance(mine: Instance) -> None:
@@ -129,10 +132,27 @@ def test_each_generation_has_a_token_and_a_machine_that_was_made_anew_replaces_t
 
 def test_a_machine_that_has_gone_quiet_is_not_taken_for_an_idle_one(mine: Instance) -> None:
     credential = guests.report_boot(token(mine), trouble=[], certificate=certificate(mine))
-    assert guests.usage() == {}, "it has not said how hard it works"
+    assert guests.usage(mine.cloud) == {}, "it has not said how hard it works"
     guests.heartbeat(credential, Usage(3.0))
-    assert guests.usage() == {mine.key: Usage(3.0, None)}
-    assert guests.usage(at=timezone.now() + timedelta(minutes=5)) == {}
+    assert guests.usage(mine.cloud) == {mine.key: Usage(3.0, None)}
+    assert guests.usage(mine.cloud, at=timezone.now() + timedelta(minutes=5)) == {}
+
+
+def test_a_machine_that_says_it_works_keeps_its_instance_from_being_idle(
+    mine: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activity, "provider_for", lambda cloud: ScriptedCloud())
+    credential = guests.report_boot(token(mine), trouble=[], certificate=certificate(mine))
+    Instance.objects.update(state=State.READY, active_at=None)
+    long_ago = timezone.now() - timedelta(minutes=2)
+    guests.heartbeat(credential, Usage(100.0))
+    activity.look()
+    for used, active in ((100.0, False), (220.0, True)):
+        Instance.objects.update(active_at=None)
+        Load.objects.update(claimed=None, at=long_ago, seconds={mine.key: 100.0})
+        guests.heartbeat(credential, Usage(used))
+        activity.look()
+        assert (Instance.objects.get().active_at is not None) is active, used
 
 
 @pytest.mark.parametrize(
@@ -158,7 +178,7 @@ def test_a_report_that_makes_no_sense_uses_up_nothing(mine: Instance, path: str,
         bearer = guests.report_boot(token(mine), trouble=[], certificate=certificate(mine))
     assert post(path, bearer, said).status_code == 400
     assert (path == "boot") is (Boot.objects.get().reported is None)
-    assert guests.usage() == {}
+    assert guests.usage(mine.cloud) == {}
 
 
 def test_a_report_is_bounded(mine: Instance) -> None:

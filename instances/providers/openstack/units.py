@@ -35,6 +35,7 @@ class Unit:
     """Units without which this one does not run."""
     after: tuple[str, ...] = ()
     kind: str = "simple"
+    restart: str = "always"
     environment: str = ""
     credentials: Mapping[str, str] = field(default_factory=dict)
     """Root's files, shown to this unit alone: by name, the path."""
@@ -57,7 +58,7 @@ class Unit:
         lines += ["PAMName=login", "UMask=0002"] if self.login else []
         lines += ["NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateDevices=yes"] if self.hardened else []
         lines += [f"ExecStart={' '.join(map(plain, self.command))}"]
-        lines += ["RemainAfterExit=yes"] if self.kind == "oneshot" else ["Restart=always", "RestartSec=1"]
+        lines += ["RemainAfterExit=yes"] if self.kind == "oneshot" else [f"Restart={self.restart}", "RestartSec=1"]
         return "\n".join([*lines, "", "[Install]", "WantedBy=multi-user.target", ""])
 
 
@@ -78,6 +79,7 @@ def units(spec: Spec) -> list[Unit]:
             "visa-report.service",
             "Tells the portal how the boot went and how hard the machine works",
             ("/opt/visa/bin/report",),
+            restart="on-failure",
             after=("network-online.target", "remote-fs.target"),
         ),
         Unit(

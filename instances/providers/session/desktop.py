@@ -1,6 +1,7 @@
 """The desktop, from inside the sandbox: Xvnc, its monitors, then Xfce's parts, kept up until we are told to end.
 
 It runs with the system's Python and nothing else; the portal lays it under /opt/visa with `session.json` beside it.
+On a machine of its own, Xvnc and the bus are somebody else's (images/files), and the parts are the same.
 """
 
 import json
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -35,7 +37,7 @@ RESTARTS = 20
 def main() -> int:
     settings = json.loads((SHARED / "session.json").read_text())
     sizes = [(width, height) for width, height in settings["screens"]]
-    _be_at_home()
+    be_at_home()
     signal.signal(signal.SIGTERM, _leave)
     xvnc, ready = _start_xvnc(sizes[0])
     bus = _start_bus()
@@ -53,7 +55,7 @@ def main() -> int:
     return _keep_up(xvnc, bus)
 
 
-def _be_at_home() -> None:
+def be_at_home() -> None:
     os.environ["DISPLAY"] = DISPLAY
     os.environ["XDG_CURRENT_DESKTOP"] = os.environ["DESKTOP_SESSION"] = "XFCE"
     os.environ["XDG_MENU_PREFIX"] = "xfce-"
@@ -96,16 +98,21 @@ def _start_bus() -> subprocess.Popen[bytes]:
 def _keep_up(xvnc: subprocess.Popen[bytes], bus: subprocess.Popen[bytes]) -> int:
     """Until Xvnc ends: then so do we, and with us the sandbox."""
     _wait_for(Path(os.environ["XDG_RUNTIME_DIR"]) / "bus")
+    keep_parts_up(lambda: xvnc.poll() is None and bus.poll() is None)
+    _say("Xvnc ended" if xvnc.poll() is not None else "The session bus ended")
+    return 1
+
+
+def keep_parts_up(going: Callable[[], bool]) -> None:
+    """Xfce's parts, each started again when it ends, for as long as it is `going`."""
     parts = {name: _start(command) for name, command in PARTS.items()}
     restarts = 0
-    while xvnc.poll() is None and bus.poll() is None:
+    while going():
         for name, part in parts.items():
             if part.poll() is not None and restarts < RESTARTS:
                 restarts += 1
                 parts[name] = _start(PARTS[name])
         time.sleep(0.5)
-    _say("Xvnc ended" if xvnc.poll() is not None else "The session bus ended")
-    return 1
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:
