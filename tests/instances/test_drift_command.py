@@ -11,8 +11,8 @@ from django.utils import timezone
 from instances.errors import ProviderError
 from instances.models import Instance, Stray
 from instances.providers.base import Found, Observed
-from instances.reconcile import compared, strays, survey, watch, worker
-from instances.services import adopt, observation
+from instances.reconcile import strays, survey, watch, worker
+from instances.services import adopt
 from instances.states import Desired, Phase, State
 from tests.facility import Facility
 from tests.faulty.process import FaultyCloud
@@ -152,7 +152,7 @@ def test_in_a_real_project_ours_are_found_and_deleted_and_those_of_other_deploym
 ) -> None:
     with FaultyCloud() as real:
         provider = FaultyProvider("faulty", real.settings | {"deployment": "visa"})
-        for module in (worker, watch, compared, observation):
+        for module in (worker, watch):
             monkeypatch.setattr(module, "provider_for", lambda row: provider)
         real.holds([server("visa", "a" * 32), server("another", "b" * 32), server("another", "a" * 32)])
         code, text = run("--repair")
