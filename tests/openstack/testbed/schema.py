@@ -6,6 +6,8 @@ import uuid
 from pathlib import Path
 
 import openstack
+from keystoneauth1.exceptions import ClientException
+from openstack.exceptions import SDKException
 
 from .configuration import APIS, ENVIRONMENT, PASSWORD, Layout
 from .processes import START_WITHIN, Processes, database
@@ -114,14 +116,24 @@ def map_host(layout: Layout, processes: Processes) -> None:
 
 
 def await_host(layout: Layout, processes: Processes) -> None:
-    """Until the host of the kept data has reported itself again: before that, nothing finds room."""
-    compute = connect(layout, "admin", "visa").compute
+    """Until the host of the kept data has reported itself again: before that, nothing finds room.
+
+    The services find each other later than they answer a plain request, so their errors are waited out too.
+    """
     deadline = time.monotonic() + START_WITHIN
-    while not any(service.state == "up" for service in compute.services(binary="nova-compute")):
+    while not _host_is_up(layout):
         processes.alive("nova-compute")
         if time.monotonic() > deadline:
             raise TimeoutError(f"nova-compute does not report itself: {processes.last_words('nova-compute')}")
         time.sleep(0.5)
+
+
+def _host_is_up(layout: Layout) -> bool:
+    try:
+        compute = connect(layout, "admin", "visa").compute
+        return any(service.state == "up" for service in compute.services(binary="nova-compute"))
+    except (SDKException, ClientException):
+        return False
 
 
 def connect(layout: Layout, username: str, project: str) -> openstack.connection.Connection:
