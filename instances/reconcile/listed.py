@@ -14,6 +14,7 @@ from auth.rights import batched
 from instances.models import Cloud, Instance
 from instances.providers.base import Observed
 from instances.services import transitions
+from instances.services.clouds import kind_of
 from instances.services.wake import wake_many
 from instances.states import TRANSITIONS, Desired, Phase, State
 
@@ -25,6 +26,8 @@ IN_BULK = {State.READY, State.STARTING, State.RESTARTING, State.UNKNOWN}
 AT_WORK = (State.READY, State.STARTING, State.RESTARTING, State.STOPPING)
 """What becomes UNKNOWN when its cloud falls silent; what is at rest stays as it was last seen."""
 CHUNK = 200
+FRESH_TICKS = 2
+"""For so long after a change of what was seen of it an instance may be missing from a list without a doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ COLUMNS = (
 
 def rows_of(cloud: Cloud) -> dict[str, Row]:
     """Every instance that has its place in `cloud`, by its key. One query."""
+    settled = timezone.now() - kind_of(cloud).tick * FRESH_TICKS
     found = {}
     wanted = Instance.objects.filter(cloud=cloud, waiting_since=None).exclude(state=State.DELETED).order_by()
     for (
@@ -89,6 +93,7 @@ def rows_of(cloud: Cloud) -> dict[str, Row]:
             apps=tuple(apps),
             reference=reference,
             missing=missing is not None,
+            fresh=at is not None and at > settled,
         )
         found[known.key] = Row(pk, known, environment, since, at, bool(withheld))
     return found

@@ -30,11 +30,13 @@ class Known:
     apps: tuple[str, ...]
     reference: str
     missing: bool
+    fresh: bool = False
+    """Written so lately that a list may not have it yet: some clouds list what is new a little later."""
 
     @property
     def expected(self) -> bool:
-        """The cloud should list it: it was seen there, and nobody wants it gone."""
-        return self.phase is not Phase.ABSENT and self.desired is not Desired.DELETED
+        """The cloud should list it: it was seen there for a while, and nobody wants it gone."""
+        return self.phase is not Phase.ABSENT and self.desired is not Desired.DELETED and not self.fresh
 
 
 @dataclass(frozen=True, slots=True)
