@@ -21,6 +21,7 @@ from .scripted import ScriptedCloud
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DESKTOP = frozenset({"desktop"})
+WHY = "Its owner has left the facility"
 
 
 def seen_for_a_while() -> None:
@@ -74,8 +75,8 @@ def test_an_orphan_of_nobody_can_only_be_deleted_and_only_by_an_administrator(
         adopt(stray.pk, acting_user=facility.ivy)
     for other in (facility.ada, facility.aud):
         with pytest.raises(Denied):
-            delete_stray(stray.pk, acting_user=other)
-    delete_stray(stray.pk, acting_user=facility.ivy)
+            delete_stray(stray.pk, acting_user=other, because=WHY)
+    delete_stray(stray.pk, acting_user=facility.ivy, because=WHY)
     watch.watch()
     assert cloud.calls.count("delete") == 1 and not cloud.more
     watch.watch()
