@@ -141,9 +141,7 @@ class Guest:
         self.path("/var/log").mkdir(parents=True, exist_ok=True)
         with self.path(f"/var/log/{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                self._wrapped(
-                    service["ExecStart"].split(), user=user, group=group, environment=environment, more=apart
-                ),
+                self._wrapped(_commands(service), user=user, group=group, environment=environment, more=apart),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -237,6 +235,13 @@ class Guest:
     def _number(self, file: str, name: str) -> int:
         rows = (line.split(":") for line in self.path(f"/etc/{file}").read_text().splitlines())
         return next(int(row[2]) for row in rows if row[0] == name)
+
+
+def _commands(service: configparser.SectionProxy) -> list[str]:
+    """ExecStartPre, then ExecStart. None of their words means anything to a shell: see `units.plain`."""
+    if first := service.get("ExecStartPre"):
+        return ["/bin/sh", "-c", f"{first} && exec {service['ExecStart']}"]
+    return service["ExecStart"].split()
 
 
 def answers(address: str, port: int, seconds: float = 30) -> None:
