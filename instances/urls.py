@@ -3,7 +3,18 @@
 from django.urls import path
 
 from instances.views import actions, desktop, detail, experiments, guests, home, mail, new, progress, time, why
-from instances.views.administration import catalogues, lifetimes, overview, people, quotas, requests, roles, trail
+from instances.views.administration import (
+    catalogues,
+    clouds,
+    drift,
+    lifetimes,
+    overview,
+    people,
+    quotas,
+    requests,
+    roles,
+    trail,
+)
 from instances.views.administration import mail as letters
 
 app_name = "instances"
@@ -58,6 +69,13 @@ urlpatterns = [
     path("administration/audit/", trail.audit, name="administration_audit"),
     path("administration/audit/download/", trail.download, name="administration_download"),
     path("administration/audit/chain/", trail.chain, name="administration_chain"),
+    path("administration/drift/", drift.drift, name="administration_drift"),
+    path("administration/drift/<uuid:instance_id>/look-again/", drift.look_again, name="administration_look_again"),
+    path("administration/drift/orphans/<int:stray_id>/adopt/", drift.adopt, name="administration_adopt"),
+    path("administration/drift/orphans/<int:stray_id>/delete/", drift.discard, name="administration_discard"),
+    path("administration/clouds/", clouds.clouds, name="administration_clouds"),
+    path("administration/clouds/<int:cloud_id>/change/", clouds.change, name="administration_change_cloud"),
+    path("administration/clouds/<int:cloud_id>/gone/", clouds.gone, name="administration_gone"),
     path("administration/mail/", letters.mails, name="administration_mail"),
     path("administration/mail/<uuid:mail_id>/", letters.letter, name="administration_letter"),
     path("administration/mail/<uuid:mail_id>/resend/", letters.resend, name="administration_resend"),

@@ -6,10 +6,11 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from auth.models import Experiment
-from instances.models import Environment, Instance, InstanceEvent
+from instances.models import Environment, ExtensionRequest, Instance, InstanceEvent
 from instances.models.connection import App, Mode
 from instances.policy import Action, may
 from instances.services import queue
+from instances.services.lifetimes import ending_of
 from instances.services.options import FlavourChoice
 from instances.services.visibility import experiments_shown, facts
 
@@ -81,6 +82,11 @@ class DisplaySerializer(serializers.Serializer[Any]):
     keyboard = serializers.CharField(default="us")
 
 
+class EndingSerializer(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(["lifetime", "idle", "deletion"])
+    at = serializers.DateTimeField(help_text="When it is stopped or deleted, unless something is done against it.")
+
+
 class TurnSerializer(serializers.Serializer[Any]):
     position = serializers.IntegerField(help_text="1 is next.")
     of = serializers.IntegerField(help_text="So many wait for the same.")
@@ -106,6 +112,8 @@ class InstanceSerializer(serializers.ModelSerializer[Instance]):
     experiments = serializers.SerializerMethodField()
     grants = GrantSerializer(many=True)
     display = DisplaySerializer()
+    pinned = serializers.BooleanField(help_text="Kept from ending by an administrator.")
+    ending = serializers.SerializerMethodField(help_text="What its owner was warned of: the nearest end, if any.")
     queue = serializers.SerializerMethodField(help_text="Its place in line; null: it does not wait.")
 
     class Meta:
@@ -126,7 +134,18 @@ class InstanceSerializer(serializers.ModelSerializer[Instance]):
             "message",
             "queue",
             "created",
+            "expires",
+            "extensions",
+            "active_at",
+            "keep_until",
+            "pinned",
+            "ending",
         )
+
+    @extend_schema_field(EndingSerializer(allow_null=True))
+    def get_ending(self, instance: Instance) -> dict[str, Any] | None:
+        found = ending_of(instance)
+        return dict(EndingSerializer(found).data) if found else None
 
     def get_experiments(self, instance: Instance) -> list[int]:
         return [experiment.pk for experiment in experiments_shown(self.context["actor"], instance)]
@@ -145,8 +164,46 @@ class InstanceSerializer(serializers.ModelSerializer[Instance]):
         """Who may see that it exists, and no more, finds the rest empty."""
         shown: dict[str, Any] = super().to_representation(instance)
         if not may(self.context["actor"], Action.INSPECT, facts(instance)):
-            shown |= {"notes": "", "grants": [], "message": ""}
+            shown |= {"notes": "", "grants": [], "message": "", "active_at": None, "keep_until": None, "ending": None}
         return shown
+
+
+class ExtendSerializer(serializers.Serializer[Any]):
+    expires = serializers.DateTimeField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="The end that you know; with another one nothing is done.",
+    )
+
+
+class KeepSerializer(serializers.Serializer[Any]):
+    until = serializers.DateTimeField(allow_null=True, help_text="null: it may be stopped when it is idle again.")
+
+
+class AskSerializer(serializers.Serializer[Any]):
+    until = serializers.DateTimeField()
+    because = serializers.CharField(max_length=500)
+
+
+class ExtensionRequestSerializer(serializers.ModelSerializer[ExtensionRequest]):
+    asked_by = serializers.CharField(source="asked_by.username")
+    decided_by = serializers.CharField(source="decided_by.username", default=None)
+
+    class Meta:
+        model = ExtensionRequest
+        fields = (
+            "id",
+            "instance",
+            "asked_by",
+            "until",
+            "because",
+            "asked",
+            "state",
+            "decided",
+            "decided_by",
+            "comment",
+        )
 
 
 class LaunchSerializer(serializers.Serializer[Any]):

@@ -3,12 +3,14 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
 from .administration import AuditView, RoleView
+from .time import ExtensionViewSet
 from .views import EnvironmentViewSet, ExperimentViewSet, FlavourView, InstanceViewSet, QuotaView
 
 router = SimpleRouter(use_regex_path=False)
 router.register("environments", EnvironmentViewSet, basename="environment")
 router.register("experiments", ExperimentViewSet, basename="experiment")
 router.register("instances", InstanceViewSet, basename="instance")
+router.register("extensions", ExtensionViewSet, basename="extension")
 
 app_name = "api"
 urlpatterns = [

@@ -30,6 +30,7 @@ from instances.services.visibility import EXPERIMENTS, find, visible_to
 from instances.states import State
 
 from . import serializers as shapes
+from .time import TimeActions
 
 
 def asker(request: Request) -> User:
@@ -93,7 +94,7 @@ class ExperimentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         return {"entitlements": entitlements, "stored": grants.stored}
 
 
-class InstanceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Instance]):
+class InstanceViewSet(TimeActions, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Instance]):
     """Instances that you may see; deleted ones are left out of the list unless `?state=deleted` asks for them."""
 
     serializer_class = shapes.InstanceSerializer

@@ -7,6 +7,7 @@ from aiohttp import WSMsgType
 
 from instances.providers.base import Endpoint
 
+from .activity import is_input
 from .asgi import Receive, Scope, Send, forbid, hang_up
 from .endings import BROKEN, GONE, Ending
 from .forward import upstream_headers, upstream_url
@@ -38,7 +39,8 @@ async def bridge(
             autoping=True,
         ) as upstream:
             await send({"type": "websocket.accept", "subprotocol": upstream.protocol})
-            ending = await first(_up(receive, upstream, seat), _down(send, upstream, seat), until=seat.ended)
+            up = _up(receive, upstream, seat, scope["path"])
+            ending = await first(up, _down(send, upstream, seat), until=seat.ended)
             if ending is None:
                 ending = seat.ending or GONE
                 await upstream.close(code=1001)
@@ -52,7 +54,7 @@ async def bridge(
         seat.relays -= 1
 
 
-async def _up(receive: Receive, upstream: aiohttp.ClientWebSocketResponse, seat: Seat) -> Ending:
+async def _up(receive: Receive, upstream: aiohttp.ClientWebSocketResponse, seat: Seat, path: str) -> Ending:
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
@@ -60,7 +62,8 @@ async def _up(receive: Receive, upstream: aiohttp.ClientWebSocketResponse, seat:
             await upstream.close(code=code if _may_be_sent(code) else 1001)
             return Ending(1000, "")
         text, data = message.get("text"), message.get("bytes")
-        seat.touch()
+        if is_input(path, text.encode() if text is not None else data or b""):
+            seat.touch()
         try:
             if text is not None:
                 seat.bytes_in += len(text)

@@ -63,7 +63,7 @@ COLUMNS = (
 def rows_of(cloud: Cloud) -> dict[str, Row]:
     """Every instance that has its place in `cloud`, by its key. One query."""
     found = {}
-    wanted = Instance.objects.filter(cloud=cloud).exclude(state=State.DELETED).order_by()
+    wanted = Instance.objects.filter(cloud=cloud, waiting_since=None).exclude(state=State.DELETED).order_by()
     for (
         pk,
         state,

@@ -101,6 +101,7 @@ def moved(row: Known, observed: Observed) -> bool:
         or row.apps != tuple(sorted(observed.apps))
         or row.seen_generation < observed.generation
         or (row.desired is Desired.RUNNING and row.generation > observed.generation)
+        or (row.state in (State.STOPPED, State.FAILED) and observed.phase in (Phase.STARTING, Phase.RUNNING))
     )
 
 

@@ -17,6 +17,7 @@ def spec_of(instance: Instance) -> Spec:
     experiments = experiments_of(instance)
     granted = _entitled_now(instance)
     owner = instance.owner
+    actor = owner.seen_as or owner.as_actor()  # as its rights were just looked at
     codes = {
         "proposals": {e.proposal.code for e in experiments},
         "instruments": {e.instrument.code for e in experiments},
@@ -42,7 +43,7 @@ def spec_of(instance: Instance) -> Spec:
             "environment": instance.environment.slug,
             "flavour": instance.flavour.slug,
             "experiments": ",".join(str(pk) for pk in sorted(e.pk for e in experiments)),
-            "roles": ",".join(sorted(owner.as_actor().roles)),
+            "roles": ",".join(sorted(actor.roles)),
             # What machines made for VISA are told.
             **{name: ",".join(sorted(found)) for name, found in codes.items()},
         },

@@ -5,12 +5,14 @@ them. What no row knows is reported; only the site's policy or an administrator'
 """
 
 import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from auth import audit
@@ -31,26 +33,44 @@ SURE_AFTER = timedelta(seconds=5)
 AT_ONCE = 20
 
 
-def look_at(cloud: Cloud, provider: Provider, sifted: Sifted, *, began: datetime) -> None:
-    """After each list that was asked for at `began`, under the cloud's watch lock."""
-    ours = Instance.objects.in_bulk([UUID(found.id) for found in sifted.unknown])
-    orphans, duplicates = [], list(sifted.duplicates)
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """What a list has beside what it should."""
+
+    orphans: Sequence[Found] = ()
+    copies: Sequence[Found] = ()
+    remnants: Sequence[Instance] = ()
+    """Deleted here, and listed again."""
+
+
+def sorted_out(cloud: Cloud, sifted: Sifted) -> Sorted:
+    ours = Instance.objects.defer("thumbnail").in_bulk([UUID(found.id) for found in sifted.unknown])
+    orphans, copies, remnants = [], list(sifted.duplicates), []
     for found in sifted.unknown:
         row = ours.get(UUID(found.id))
         if row is None:
             orphans.append(found)
         elif row.state == State.DELETED and row.cloud_id == cloud.pk:
-            _revive(row, began)
+            remnants.append(row)
         elif row.cloud_id != cloud.pk:
-            duplicates.append(found)  # its instance has its place in another cloud, or in none
-    seen = [_noted(cloud, found, Stray.Kind.ORPHAN) for found in orphans]
-    seen += [_noted(cloud, found, Stray.Kind.DUPLICATE) for found in duplicates]
+            copies.append(found)  # its instance has its place in another cloud, or in none
+    return Sorted(orphans, copies, remnants)
+
+
+def look_at(cloud: Cloud, provider: Provider, sifted: Sifted, *, began: datetime) -> Sorted:
+    """After each list that was asked for at `began`, under the cloud's watch lock."""
+    found = sorted_out(cloud, sifted)
+    for row in found.remnants:
+        _revive(row, began)
+    seen = [_noted(cloud, one, Stray.Kind.ORPHAN) for one in found.orphans]
+    seen += [_noted(cloud, one, Stray.Kind.DUPLICATE) for one in found.copies]
     past = Stray.objects.filter(cloud=cloud).exclude(pk__in=seen)
     if not sifted.doubt and past.exists():
         past.delete()
     if seen:
         _decide(cloud)
         _carry_out(cloud, provider)
+    return found
 
 
 def _revive(row: Instance, began: datetime) -> None:
@@ -84,13 +104,18 @@ def _noted(cloud: Cloud, found: Found, kind: Stray.Kind) -> int:
 
 
 def _decide(cloud: Cloud) -> None:
-    """Copies go; orphans have the fate that the site chose, once they have been reported for long enough."""
-    now = timezone.now()
-    undecided = Stray.objects.filter(cloud=cloud, fate=Stray.Fate.REPORTED, seen__gt=F("found"))
-    undecided.filter(kind=Stray.Kind.DUPLICATE, found__lte=now - SURE_AFTER).update(fate=Stray.Fate.DELETE)
+    for rows, fate in due(Stray.objects.filter(cloud=cloud, seen__gt=F("found")), timezone.now()):
+        rows.update(fate=fate)
+
+
+def due(strays: QuerySet[Stray], now: datetime) -> Iterator[tuple[QuerySet[Stray], str]]:
+    """Those whose fate is to be decided now. Copies go; orphans have the fate that the site chose, once they have been
+    reported for long enough.
+    """
+    undecided = strays.filter(fate=Stray.Fate.REPORTED)
+    yield undecided.filter(kind=Stray.Kind.DUPLICATE, found__lte=now - SURE_AFTER), Stray.Fate.DELETE
     if settings.ORPHANS in (Stray.Fate.ADOPT, Stray.Fate.DELETE):
-        old = Q(kind=Stray.Kind.ORPHAN, found__lte=now - settings.ORPHANS_AFTER)
-        undecided.filter(old).update(fate=settings.ORPHANS)
+        yield undecided.filter(kind=Stray.Kind.ORPHAN, found__lte=now - settings.ORPHANS_AFTER), settings.ORPHANS
 
 
 def _carry_out(cloud: Cloud, provider: Provider) -> None:

@@ -2,35 +2,56 @@
 
 import json
 import logging
+import threading
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from auth import audit
 from auth.models import User
-from instances.errors import Denied, NotFound
-from instances.models import Cloud, Instance
-from instances.policy import may_administer
+from instances.errors import Invalid, NotFound
+from instances.models import Cloud, Instance, Stray
 from instances.providers.base import Provider
-from instances.states import Desired, Phase
+from instances.states import Desired, Phase, State
 
 from .mail import Kind, notify_administrators
+from .roles import as_administrator, reason_problem
 
 KINDS = {
     "local": "instances.providers.local.provider.LocalProvider",
     "openstack": "instances.providers.openstack.provider.OpenStackProvider",
 }
+RATE, BURST, CONCURRENCY = (0.1, 100.0), (1, 1000), (1, 100)
+"""The least and the most that a cloud may be set to."""
 log = logging.getLogger(__name__)
+_making = threading.Lock()
+
+
+def watched() -> QuerySet[Cloud]:
+    """Those that are switched on, and those switched off that still hold something, until that is gone."""
+    here = OuterRef("pk")
+    held = Exists(Instance.objects.filter(cloud=here).exclude(state=State.DELETED)) | Exists(
+        Stray.objects.filter(cloud=here)
+    )
+    return Cloud.objects.filter(Q(enabled=True) | held).order_by("title", "pk")
 
 
 def provider_for(cloud: Cloud) -> Provider:
     """The provider of `cloud`, kept for as long as its settings stay as they are."""
-    return _make(cloud.name, cloud.kind, json.dumps(cloud.settings, sort_keys=True))
+    with _making:  # or threads that ask at once would get one each
+        return _make(cloud.name, cloud.kind, json.dumps(cloud.settings, sort_keys=True))
+
+
+def kind_of(cloud: Cloud) -> type[Provider]:
+    """What is true of every cloud of its kind, however its settings are."""
+    kind: type[Provider] = import_string(KINDS[cloud.kind])
+    return kind
 
 
 @lru_cache(maxsize=64)
@@ -89,19 +110,59 @@ def doubted(cloud: Cloud, doubt: str) -> None:
 
 
 def believe(cloud_id: int, *, acting_user: User, because: str) -> int:
-    """An administrator vouches that what is missing from a doubted cloud is gone; how many instances that is."""
-    actor = acting_user.as_actor()
-    if not (decision := may_administer(actor)):
-        raise Denied(decision)
+    """An administrator vouches that what is missing from a doubted cloud is gone; how many instances that is.
+
+    Invalid without a reason; NotFound when there is no doubt.
+    """
+    actor = as_administrator(acting_user)
+    because = " ".join(because.split())
+    if problem := reason_problem(because):
+        raise Invalid(problem)
     with transaction.atomic():
         cloud = Cloud.objects.select_for_update().filter(pk=cloud_id).exclude(doubt="").first()
         if cloud is None:
             raise NotFound("There is no doubt about this cloud now.")
-        missing = Instance.objects.filter(cloud=cloud, missing_since__isnull=False).exclude(desired=Desired.DELETED)
-        gone = missing.update(phase=Phase.ABSENT)
+        gone = missing_from(cloud).update(phase=Phase.ABSENT)
         Cloud.objects.filter(pk=cloud.pk).update(doubt="", doubt_since=None)
         audit.record("cloud.believe", target_of(cloud), actor=actor, because=because, detail={"instances": gone})
     return gone
+
+
+def missing_from(cloud: Cloud) -> QuerySet[Instance]:
+    """What its list lacks, and nobody wants gone."""
+    return Instance.objects.filter(cloud=cloud, missing_since__isnull=False).exclude(desired=Desired.DELETED)
+
+
+def change_cloud(
+    cloud_id: int, *, acting_user: User, enabled: bool, rate: float | None, burst: int | None, concurrency: int | None
+) -> Cloud:
+    """Whether instances are placed there, and how much it is asked for. None is no number; Invalid has the sentences.
+
+    Switched off, it gets no new instances. What it holds goes on and is watched until the last of it is gone.
+    """
+    actor = as_administrator(acting_user)
+    wanted = {"rate": rate, "burst": burst, "concurrency": concurrency}
+    bounds = {"rate": RATE, "burst": BURST, "concurrency": CONCURRENCY}
+    if problems := {
+        name: f"Give a number from {least:g} to {most:g}."
+        for name, (least, most) in bounds.items()
+        if not least <= (wanted[name] or 0) <= most
+    }:
+        raise Invalid(problems)
+    wanted |= {"enabled": enabled}
+    with transaction.atomic():
+        cloud = Cloud.objects.select_for_update().filter(pk=cloud_id).first()
+        if cloud is None:
+            raise NotFound("There is no such cloud.")
+        before = {name: getattr(cloud, name) for name in wanted}
+        changed = {name: value for name, value in wanted.items() if value != before[name]}
+        if changed:
+            Cloud.objects.filter(pk=cloud.pk).update(**changed)
+            detail = {"before": {name: before[name] for name in changed}, "after": changed}
+            audit.record("cloud.change", target_of(cloud), actor=actor, detail=detail)
+    for name, value in changed.items():
+        setattr(cloud, name, value)
+    return cloud
 
 
 def target_of(cloud: Cloud) -> str:

@@ -12,9 +12,11 @@ from auth.access import Actor
 from auth.models import RoleGrant, User
 from instances.errors import Conflict
 from instances.models import ExtensionRequest, Instance, LifetimeRule
+from instances.states import State
 
 LONGEST = timedelta(days=400)
 """As far ahead as anybody may ask for."""
+AT_REST = (State.STOPPED, State.FAILED)
 
 
 def all_rules() -> list[LifetimeRule]:
@@ -91,10 +93,41 @@ def extension_for(actor: Actor, instance: Instance, rule: LifetimeRule | None) -
     return Extension(0, 0, rule.on_request, because + helped)
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What its owner was warned of, as long as it holds. `kind`: lifetime, idle or deletion."""
+
+    kind: str
+    at: datetime
+
+
+def ending_of(instance: Instance) -> Ending | None:
+    """The nearest end that it was warned of and that its state still leads to."""
+    kinds: tuple[str, ...] = ()
+    if not instance.pinned and instance.is_open:
+        kinds = ("lifetime", "idle")
+    elif not instance.pinned and instance.state in AT_REST:
+        kinds = ("deletion",)
+    given = instance.warnings
+    found = [Ending(kind, datetime.fromisoformat(given[kind]["end"])) for kind in kinds if kind in given]
+    return min(found, key=lambda one: one.at, default=None)
+
+
 def length(hours: int) -> str:
     """`7 days`, `36 hours`."""
     number, unit = (hours, "hour") if hours % 24 else (hours // 24, "day")
     return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
+def promised(rule: LifetimeRule | None) -> str:
+    """What is said of a lifetime before a launch: `14 days from when it is ready; you can extend it 2 times`."""
+    if rule is None or rule.hours is None:
+        return "without end"
+    more = "you can ask for more" if rule.on_request else ""
+    if rule.extend_times:
+        often = {1: "once", 2: "twice"}.get(rule.extend_times, f"{rule.extend_times} times")
+        more = f"you can extend it {often}, by {length(rule.extend_hours)}"
+    return f"{length(rule.hours)} from when it is ready" + (f"; {more}" if more else "")
 
 
 def alive(actor: Actor, instance: Instance) -> dict[str, Any]:

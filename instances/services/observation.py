@@ -8,18 +8,19 @@ from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector as Base
 
-from instances.models import Cloud, Instance, Stray
-from instances.services.clouds import provider_for
+from instances.models import Instance, Stray
+from instances.models.mail import Fate, Mail
+from instances.services.clouds import kind_of, watched
 from instances.states import State
 
 SLACK = timedelta(seconds=20)
 
 
 def stale(now: datetime) -> list[str]:
-    """The enabled clouds whose last good observation is older than three of their ticks, and then some."""
+    """The clouds that are watched and whose last good observation is older than three of their ticks, and then some."""
     found = []
-    for cloud in Cloud.objects.filter(enabled=True).defer("capacity"):
-        if cloud.observed_at is None or now - cloud.observed_at > provider_for(cloud).tick * 3 + SLACK:
+    for cloud in watched().defer("capacity"):
+        if cloud.observed_at is None or now - cloud.observed_at > kind_of(cloud).tick * 3 + SLACK:
             found.append(cloud.name)
     return found
 
@@ -38,7 +39,7 @@ def _metrics(now: datetime) -> Iterator[Metric]:
     silent = GaugeMetricFamily("visa_cloud_silent", "1 while a cloud does not answer.", labels=["cloud"])
     doubted = GaugeMetricFamily("visa_cloud_doubted", "1 while a cloud's list is not believed.", labels=["cloud"])
     spared = GaugeMetricFamily("visa_cloud_spared", "1 while its circuit breaker is open.", labels=["cloud"])
-    for cloud in Cloud.objects.filter(enabled=True).defer("capacity"):
+    for cloud in watched().defer("capacity"):
         name = [cloud.name]
         if cloud.observed_at:
             age.add_metric(name, (now - cloud.observed_at).total_seconds())
@@ -57,3 +58,8 @@ def _metrics(now: datetime) -> Iterator[Metric]:
     for kind, count in Stray.objects.order_by().values_list("kind").annotate(Count("pk")):
         strays.add_metric([kind], count)
     yield strays
+    mails = GaugeMetricFamily("visa_mails_unsent", "Mails that wait, and that could not be sent.", labels=["fate"])
+    unsent = Mail.objects.filter(fate__in=[Fate.WAITING, Fate.FAILED]).order_by()
+    for fate, count in unsent.values_list("fate").annotate(Count("pk")):
+        mails.add_metric([fate], count)
+    yield mails

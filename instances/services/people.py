@@ -8,9 +8,8 @@ from auth import audit, bus, rights, sessions
 from auth.access import Actor, deny
 from auth.models import Login, User
 from instances.errors import Conflict, Denied, Invalid
-from instances.policy import may_administer
 
-from .roles import administrators, lock_administrators, reason_problem
+from .roles import administrators, as_administrator, lock_administrators, reason_problem
 
 REASON = "Your account has been blocked."
 
@@ -51,9 +50,7 @@ def unblock_person(*, acting_user: User, person: User, because: str) -> User:
 
 
 def _about(acting_user: User, person: User, because: str) -> tuple[Actor, frozenset[int], str]:
-    actor = acting_user.as_actor()
-    if not (decision := may_administer(actor)):
-        raise Denied(decision)
+    actor = as_administrator(acting_user)
     because = " ".join(because.split())
     if problem := reason_problem(because):
         raise Invalid(problem)

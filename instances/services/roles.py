@@ -41,7 +41,7 @@ def grant_role(
     now, because = timezone.now(), " ".join(because.split())
     problems = reason_problem(because) | _problems(role, until, instrument, experiment, now)
     with transaction.atomic():
-        actor = _administrator(acting_user)
+        actor = as_administrator(acting_user)
         # One at a time for each person, and for the account that signing in opens.
         person = User.objects.select_for_update(no_key=True).get(pk=person.linked_to_id or person.pk)
         if person.pk in actor.accounts:
@@ -69,7 +69,7 @@ def end_role(*, acting_user: User, grant: RoleGrant, because: str) -> RoleGrant:
     """It ends now and stays as history. Conflict when it came from elsewhere, is over, or keeps the portal governed."""
     because = " ".join(because.split())
     with transaction.atomic():
-        actor = _administrator(acting_user)
+        actor = as_administrator(acting_user)
         lock_administrators()
         row = RoleGrant.objects.select_for_update(of=("self",)).select_related("user").filter(pk=grant.pk).first()
         now = timezone.now()
@@ -147,6 +147,14 @@ def detail_of(grant: RoleGrant) -> dict[str, object]:
     }
 
 
+def as_administrator(acting_user: User) -> Actor:
+    """Whoever asks, when they may change what belongs to the whole portal; Denied with the reason otherwise."""
+    actor = acting_user.as_actor()
+    if not (decision := may_administer(actor)):
+        raise Denied(decision)
+    return actor
+
+
 def reason_problem(because: str) -> dict[str, str]:
     if len(because) in REASON:
         return {}
@@ -165,13 +173,6 @@ def _held(
             return row
         _end(row, now, actor=None, because=ITS_DATE)
     return None
-
-
-def _administrator(acting_user: User) -> Actor:
-    actor = acting_user.as_actor()
-    if not (decision := may_administer(actor)):
-        raise Denied(decision)
-    return actor
 
 
 def _end(row: RoleGrant, now: datetime, *, actor: Actor | None, because: str) -> None:

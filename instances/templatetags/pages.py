@@ -1,8 +1,10 @@
 """What the pages need beside Django's own tags: icons, amounts with units, words for states."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cache
+from typing import Any
 
 from django import template
 from django.conf import settings
@@ -105,6 +107,12 @@ def folder(path: str) -> SafeString:
     """What lies above it, breakable after each slash."""
     above = path.rstrip("/").rpartition("/")[0]
     return format_html_join(mark_safe("<wbr>"), "{}", ((part + "/",) for part in above.split("/")))
+
+
+@register.filter
+def of(values: Mapping[Any, Any], key: Any) -> Any:
+    """What a mapping holds for `key`; nothing where it holds nothing."""
+    return values.get(key, "")
 
 
 @register.filter

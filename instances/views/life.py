@@ -2,25 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.utils import timezone
 
 from auth.access import Actor
 from instances.models import Instance, LifetimeRule
-from instances.services.lifetimes import Extension, all_rules, extension_for, rule_for, rule_of
+from instances.services.lifetimes import Ending, Extension, all_rules, ending_of, extension_for, rule_for, rule_of
 from instances.states import State
 
 SOON = timedelta(hours=48)
-AT_REST = (State.STOPPED, State.FAILED)
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """What its owner was warned of, as long as it holds. `kind`: lifetime, idle or deletion."""
-
-    kind: str
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +36,6 @@ def life_of(actor: Actor, instance: Instance, *, extends: bool, rules: Iterable[
         whole = max(1, int((instance.expires - instance.created).total_seconds()))
         left = min(whole, max(0, int((instance.expires - now).total_seconds())))
     return Life(whole, left, ending_of(instance), _extension(actor, instance, rules) if extends else None)
-
-
-def ending_of(instance: Instance) -> Ending | None:
-    """The nearest end that it was warned of and that its state still leads to."""
-    kinds: tuple[str, ...] = ()
-    if not instance.pinned and instance.is_open:
-        kinds = ("lifetime", "idle")
-    elif not instance.pinned and instance.state in AT_REST:
-        kinds = ("deletion",)
-    given = instance.warnings
-    found = [Ending(kind, datetime.fromisoformat(given[kind]["end"])) for kind in kinds if kind in given]
-    return min(found, key=lambda one: one.at, default=None)
 
 
 def _extension(actor: Actor, instance: Instance, rules: Iterable[LifetimeRule] | None) -> Extension | None:

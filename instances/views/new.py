@@ -13,6 +13,7 @@ from auth.models import User
 from instances.errors import Conflict, Denied, Invalid
 from instances.models import Flavour
 from instances.services import launch as launching
+from instances.services import lifetimes
 from instances.services import options as offering
 from instances.services.display import DEFAULT
 from instances.services.options import ExperimentChoice, FlavourChoice, LaunchOptions, Wanted
@@ -155,7 +156,19 @@ def _hardware(user: User, experiments: list[int]) -> dict[str, Any]:
         (label, [choice for choice in flavours if choice.flavour.group == value])
         for value, label in Flavour.Group.choices
     ]
-    return {"bounds": bounds, "flavours": flavours, "groups": [(label, found) for label, found in groups if found]}
+    return {
+        "bounds": bounds,
+        "flavours": flavours,
+        "groups": [(label, found) for label, found in groups if found],
+        "lives": _lives(user, flavours),
+    }
+
+
+def _lives(user: User, flavours: Sequence[FlavourChoice]) -> dict[int, str]:
+    """How long an instance would live, in words, by flavour."""
+    rules, roles = lifetimes.all_rules(), (user.seen_as or user.as_actor()).roles
+    keys = [choice.flavour.pk for choice in flavours]
+    return {pk: lifetimes.promised(lifetimes.rule_for(pk, roles, rules)) for pk in keys}
 
 
 def first_experiments(options: LaunchOptions, wanted: Wanted) -> list[int]:

@@ -14,6 +14,7 @@ from auth.access import Role
 from auth.models import ApiToken, CatalogueRun, Participation, RoleGrant, User
 from auth.scopes import EVERYDAY, Scope
 from auth.services.tokens import create_token
+from instances.models import ExtensionRequest, LifetimeRule
 from instances.services.people import block_person
 from instances.services.roles import grant_role
 from instances.states import State
@@ -83,7 +84,14 @@ def addresses(facility: Facility) -> list[str]:
     elsewhere = RoleGrant.objects.get(user=facility.eve)
     mallory = User.objects.get(username="mallory")
     assert grant
-    names: list[tuple[str, list[int]]] = [
+    rule, _ = LifetimeRule.objects.get_or_create(flavour=None, role="", defaults={"hours": 336, "idle_hours": 96})
+    asked = ExtensionRequest.objects.create(
+        instance=instance(facility, facility.bob, expires=timezone.now() + timedelta(hours=9)),
+        asked_by=facility.bob,
+        until=timezone.now() + timedelta(days=9),
+        because="Rings take longer than planned",
+    )
+    names: list[tuple[str, list[object]]] = [
         ("administration", []),
         ("administration_people", []),
         ("administration_person", [facility.ada.pk]),
@@ -93,9 +101,18 @@ def addresses(facility: Facility) -> list[str]:
         ("administration_grant", []),
         ("administration_end", [grant.pk]),
         ("administration_end", [elsewhere.pk]),
+        ("administration_lifetimes", []),
+        ("administration_lifetime_new", []),
+        ("administration_lifetime", [rule.pk]),
+        ("administration_lifetime_remove", [rule.pk]),
+        ("administration_requests", []),
+        ("administration_decide", [asked.pk]),
+        ("administration_pin", [asked.instance_id]),
         ("administration_audit", []),
         ("administration_chain", []),
         ("administration_catalogues", []),
+        ("administration_drift", []),
+        ("administration_clouds", []),
     ]
     pages = [reverse(f"instances:{name}", args=arguments) for name, arguments in names]
     return [*pages, f"{reverse('instances:administration_audit')}?since=x", "/account/tokens/", "/account/tokens/new/"]

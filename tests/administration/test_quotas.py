@@ -14,8 +14,9 @@ from instances.services.quota_settings import remove_quota, set_quota
 from instances.services.quota_use import readings
 from instances.states import State
 from tests.facility import Facility, instance
+from tests.pages.test_accessibility import troubles
 
-from .conftest import As
+from .conftest import As, Browse
 
 pytestmark = pytest.mark.django_db
 WHY = "The tomography weeks need more"
@@ -174,3 +175,20 @@ def test_removing_asks_why(facility: Facility, signed_in: As) -> None:
     assert client.post(address, {"because": "x"}).status_code == 422
     assert client.post(address, {"because": WHY}).headers["Location"] == LIST
     assert not Quota.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_nothing_and_a_phone_is_wide_enough(facility: Facility, browse: Browse, dark: bool) -> None:
+    row = set_one(facility, limits=Limits(instances=2, memory_mb=65536, gpus={"A40": 1}))
+    set_one(facility, Scope.PROPOSAL, limits=Limits(instances=1), proposal=facility.running.proposal)
+    for _ in range(2):
+        instance(facility, facility.ada)
+    page, phone = browse(facility.ivy, dark=dark), browse(facility.ivy, width=375, height=740)
+    found = {}
+    for address in (LIST, SET, *(f"{LIST}{row.pk}/{what}/" for what in ("change", "remove"))):
+        page.goto(address)
+        found[address] = troubles(page)
+        phone.goto(address)
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 375, address
+    assert {address: trouble for address, trouble in found.items() if trouble} == {}

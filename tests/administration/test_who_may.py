@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from auth.access import Role
 from auth.models import AuditEvent, RoleGrant, User
-from instances.models import ExtensionRequest, LifetimeRule, Mail, Quota
+from instances.models import Cloud, ExtensionRequest, Instance, LifetimeRule, Mail, Quota, Stray
 from instances.models.mail import Fate, Kind
 from instances.quotas import Scope
 from instances.urls import urlpatterns
@@ -23,8 +23,10 @@ STAFF = {"ivy": "administrator", "aud": "auditor", "eve": "IT support"}
 OTHERS = ["ada", "bob", "sci"]
 CHANGING = {"grant", "end", "block", "unblock", "resend"}
 CHANGING |= {"decide", "lifetime_new", "lifetime", "lifetime_remove", "pin"}
+CHANGING |= {"look_again", "adopt", "discard", "change_cloud", "gone"}
 CHANGING |= {"quota_set", "quota_change", "quota_remove"}
 OFFERS = ("grant", "end", "block", "unblock", "remove", "pins", "resend", "set", "change")
+OFFERS += ("look-again", "adopt", "delete", "gone")
 PATTERNS = [p.name for p in urlpatterns if p.name and p.name.startswith("administration")]
 
 
@@ -47,11 +49,17 @@ def addresses(facility: Facility) -> dict[str, str]:
     asked = ExtensionRequest.objects.first() or ExtensionRequest.objects.create(
         instance=instance(facility, facility.ada), asked_by=facility.ada, until=later, because="More rings to refine"
     )
+    labels = {"owner": "ada", "environment": "desktop", "flavour": "s"}
+    stray, _ = Stray.objects.get_or_create(
+        cloud=facility.cloud, kind="orphan", key="e" * 32, defaults={"phase": "running", "labels": labels}
+    )
     quota = Quota.objects.get()
     found = {}
     for name in PATTERNS:
         arguments: dict[str, list[object]] = {page: [facility.bob.pk] for page in ("person", "block", "unblock")}
         arguments |= {"lifetime": [rule.pk], "lifetime_remove": [rule.pk]}
+        arguments |= {"adopt": [stray.pk], "discard": [stray.pk], "look_again": [asked.instance_id]}
+        arguments |= {"change_cloud": [facility.cloud.pk], "gone": [facility.cloud.pk]}
         arguments |= {"letter": [letter.pk], "resend": [letter.pk], "end": [grant.pk]}
         arguments |= {"decide": [asked.pk], "pin": [asked.instance_id]}
         arguments |= {"quota_change": [quota.pk], "quota_remove": [quota.pk]}
@@ -62,6 +70,7 @@ def addresses(facility: Facility) -> dict[str, str]:
 
 def everything() -> list[list[tuple[object, ...]]]:
     kept: list[type[models.Model]] = [User, RoleGrant, LifetimeRule, ExtensionRequest, Mail, Quota]
+    kept += [Cloud, Stray, Instance]
     return [list(model.objects.order_by("pk").values_list()) for model in kept]
 
 

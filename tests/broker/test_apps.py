@@ -366,3 +366,19 @@ async def test_an_app_that_does_not_answer_is_a_502_with_a_sentence(
     answer = await browser.get(f"{broker.origin(notebook)}/lab", headers={"Cookie": cookie})
     assert answer.status == 502
     assert "does not answer" in await answer.text()
+
+
+async def test_what_a_tab_sends_by_itself_is_no_input_and_running_a_cell_is(
+    broker: Broker, browser: aiohttp.ClientSession, notebook: Instance, cookie: str, app: WebApp
+) -> None:
+    own = {"Cookie": cookie, "Origin": broker.origin(notebook)}
+    for path in ("/lab", "/api/kernels", "/api/sessions"):  # every few seconds, while it is open
+        await browser.get(f"{broker.origin(notebook)}{path}", headers=own)
+    (seat,) = broker.application.presence.seats.values()
+    async with browser.ws_connect(f"{broker.origin(notebook)}/api/kernels/0b3c/channels", headers=own) as socket:
+        await socket.send_str('{"header":{"msg_type":"kernel_info_request"},"channel":"shell"}')
+        await socket.receive()
+        assert seat.input_at is None
+        await socket.send_str('{"header":{"msg_type":"execute_request"},"channel":"shell"}')
+        await socket.receive()
+        assert seat.input_at is not None

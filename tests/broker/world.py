@@ -222,6 +222,7 @@ class WebApp:
         app.router.add_get("/download", self.download)
         app.router.add_get("/endless", self.endless)
         app.router.add_get("/socket", self.socket)
+        app.router.add_get("/api/kernels/{kernel}/channels", self.socket)
         app.router.add_get("/cookies", self.cookies)
         app.router.add_route("*", "/{tail:.*}", self.echo)
         runner = web.AppRunner(app, shutdown_timeout=0.1)

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.run SEED…`: people ask for 200 instances and change their minds, while everything breaks.
+"""`python -m tests.chaos.run SEED`: people ask for 200 instances and change their minds, while everything breaks.
 
 The portal's services, three real worker processes, a real PostgreSQL and a cloud with faults. Then the faults end, and
 within SETTLING seconds all must be as people were promised. Prints what happened; returns 1 when something is not so.

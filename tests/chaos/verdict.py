@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from auth import audit
-from instances.models import Instance, InstanceEvent
+from instances.models import Instance, InstanceEvent, Stray
 from instances.states import TRANSITIONS, Desired, State
 
 Servers = list[dict[str, Any]]
@@ -43,6 +43,7 @@ def _apart(wishes: dict[str, Desired], rows: list[Instance], servers: Servers) -
         if row.lease is not None:
             yield f"{row.name}: some worker still holds it"
     yield from (f"{key}: an orphan in the cloud" for key in held)
+    yield from (f"{stray.key}: still reported as {stray.kind}" for stray in Stray.objects.all())
 
 
 def _was_never_made(wish: Desired, mine: Servers) -> bool:

@@ -17,6 +17,7 @@ def main() -> None:
     django.setup()
     from django.core.management import call_command
 
+    from instances.management.commands import worker  # noqa: F401  (what it imports is not its work)
     from instances.services import clouds
 
     clouds.KINDS["faulty"] = "tests.faulty.provider.FaultyProvider"

@@ -1,6 +1,7 @@
 import pytest
 
-from instances.reconcile import watch, worker
+from instances.reconcile import compared, watch, worker
+from instances.services import observation
 from tests import facility as facilities
 
 from .scripted import ScriptedCloud
@@ -14,6 +15,6 @@ def facility(db: None) -> facilities.Facility:
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> ScriptedCloud:
     scripted = ScriptedCloud()
-    for module in (worker, watch):
+    for module in (worker, watch, compared, observation):
         monkeypatch.setattr(module, "provider_for", lambda row: scripted)
     return scripted

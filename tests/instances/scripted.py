@@ -19,6 +19,7 @@ class ScriptedCloud(Provider):
     def __init__(self) -> None:
         super().__init__("local", {})
         self.rows: dict[str, Observed] = {}
+        self.labels: dict[str, dict[str, str]] = {}
         self.more: list[Found] = []
         """Listed beside the rows: copies, and what belongs to nobody."""
         self.removed: list[tuple[str, str]] = []
@@ -47,7 +48,7 @@ class ScriptedCloud(Provider):
         return self._around("observe", lambda: self.rows.get(instance_id, Observed(Phase.ABSENT)))
 
     def observe_all(self) -> list[Found]:
-        listed = [Found(key, observed) for key, observed in self.rows.items()]
+        listed = [Found(key, observed, self.labels.get(key, {})) for key, observed in self.rows.items()]
         return self._around("observe_all", lambda: listed + self.more)
 
     def stop(self, instance_id: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from instances.errors import ProviderError
 from instances.providers.base import Account, Observed, Spec
 from instances.providers.openstack.provider import OpenStackProvider
 from instances.states import Phase, Progress
@@ -43,8 +44,15 @@ class Rig:
         return self.provider.ensure(spec, lambda step, line: self.reports.append((step, line)))
 
     def run(self, spec: Spec) -> Spec:
-        """Ensure it and wait until it runs."""
-        self.ensure(spec)
+        """Ensure it, again where the cloud takes long, as a worker would; and wait until it runs."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.ensure(spec)
+                break
+            except ProviderError as error:
+                if not error.retry or time.monotonic() > until:
+                    raise
         observed = self.wait(spec.id, Phase.RUNNING)
         assert observed.generation == spec.generation
         return spec

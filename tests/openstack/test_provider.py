@@ -229,3 +229,20 @@ def test_a_machine_whose_software_does_not_answer_is_not_running(openstack: Rig)
         openstack.guests.silent = False
         with suppress(ProviderError):
             openstack.provider.delete(spec.id)
+
+
+def test_a_whole_list_that_lacks_a_server_is_not_believed_without_a_404(openstack: Rig) -> None:
+    spec = openstack.run(openstack.spec())
+    provider = openstack.provider
+    assert provider.observe_all()
+    pages = provider.door.pages
+    provider.mirror._whole_at = float("-inf")
+    provider.door.pages = lambda *arguments, **more: ([] for page in pages(*arguments, **more))  # type: ignore[method-assign]
+    assert [found.id for found in provider.observe_all()] == [spec.id]
+    openstack.testbed.admin.compute.delete_server(provider.mirror.servers()[0].id)
+    until = time.monotonic() + PATIENCE
+    while provider.observe_all():
+        provider.mirror._whole_at = float("-inf")
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    del provider.door.pages

@@ -1,10 +1,12 @@
 """axe finds nothing, in light and in dark, on any page."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.utils import timezone
 from playwright.sync_api import Page
 
 from instances.models import FlavourOffer, Instance, InstanceEvent
@@ -35,6 +37,9 @@ def made(facility: Facility) -> dict[State, Instance]:
         state: instance(facility, facility.ada, state, name=f"Analysis {state}", message="A sentence.", grants=grants)
         for state in (State.READY, State.STARTING, State.STOPPED, State.FAILED, State.UNKNOWN, State.DELETING)
     }
+    ends = timezone.now() + timedelta(hours=20)
+    warned = {"of": ends.isoformat(), "at": timezone.now().isoformat(), "last": True, "end": ends.isoformat()}
+    Instance.objects.filter(state=State.READY).update(expires=ends, warnings={"lifetime": warned})
     for step in ("queued", "placing", "creating"):
         InstanceEvent.objects.create(instance=found[State.STARTING], generation=1, step=step, message="On its way")
         InstanceEvent.objects.create(instance=found[State.FAILED], generation=1, step=step, message="On its way")
@@ -54,7 +59,7 @@ def test_axe_finds_nothing(dark: bool, made: dict[State, Instance], facility: Fa
     addresses += [f"/experiments/{facility.running.pk}/", f"/instances/{ready.pk}/", "/no-such-page/"]
     addresses += [f"/instances/{starting.pk}/progress/", f"/instances/{failed.pk}/progress/"]
     addresses += [f"/instances/{ready.pk}/desktop/", f"/instances/{ready.pk}/why/"]
-    addresses += [f"/experiments/{facility.running.pk}/why/"]
+    addresses += [f"/experiments/{facility.running.pk}/why/", f"/instances/{ready.pk}/time/"]
     found = {}
     page = browse(facility.ada, dark=dark)
     for address in addresses:

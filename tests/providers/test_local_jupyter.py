@@ -2,9 +2,13 @@
 
 import json
 import subprocess
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import h5py
 import httpx2
@@ -13,7 +17,9 @@ import pytest
 from websockets.sync.client import unix_connect
 
 from instances.providers.base import Endpoint, Spec
+from instances.reconcile import kernels
 from instances.states import Phase
+from tests.portal import until
 from tests.providers.conftest import Machine
 
 RAW = "/data/visitor/hc-4321/id11/20261120/RAW_DATA"
@@ -150,3 +156,31 @@ def test_it_ends_by_itself_when_jupyter_does(machine: Machine) -> None:
     spec = machine.run(machine.spec("jupyter", mounts=()))
     subprocess.run(["kill", "-TERM", str(machine.session(spec))], check=True)
     assert "ended" in machine.wait(spec.id, Phase.STOPPED).message
+
+
+def test_its_kernels_tell_the_worker_whether_they_compute_and_an_open_tab_moves_nothing(lab: Lab) -> None:
+    for kernel in lab.http.get("/api/kernels").json():
+        lab.http.delete(f"/api/kernels/{kernel['id']}")
+    ask = partial(kernels.last_active, lab.machine.provider, lab.spec.id)
+    running = threading.Thread(target=lab.execute, args=("import time; time.sleep(8)",))
+    running.start()
+    until(lambda: ask(now := datetime.now(UTC)) == now, what="the kernel to be busy")
+    running.join()
+    ended = ask(datetime.now(UTC))
+    assert ended and ended > datetime.now(UTC) - timedelta(seconds=30)
+    for _ in range(3):  # as JupyterLab does while nobody touches it
+        for path in ("/api/kernels", "/api/sessions", "/api/terminals", "/api/status", "/api/contents/home"):
+            lab.http.get(path)
+        time.sleep(1)
+    assert ask(datetime.now(UTC)) == ended
+
+
+def test_a_server_that_does_not_answer_tells_nothing(lab: Lab) -> None:
+    class Elsewhere:
+        def endpoint(self, key: str, app: str) -> Endpoint:
+            return replace(lab.endpoint, path="/nowhere")
+
+    assert kernels.last_active(Elsewhere(), lab.spec.id, datetime.now(UTC)) is None  # type: ignore[arg-type]
+    wrong = replace(lab.endpoint, secret="not the one")
+    Elsewhere.endpoint = lambda self, key, app: wrong  # type: ignore[method-assign]
+    assert kernels.last_active(Elsewhere(), lab.spec.id, datetime.now(UTC)) is None  # type: ignore[arg-type]

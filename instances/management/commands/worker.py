@@ -99,13 +99,14 @@ async def run(concurrency: int) -> None:
 
 async def every(seconds: float, work: Callable[[], Any]) -> None:
     """`work` again and again, in a thread, a little irregularly so that replicas do not march in step."""
-    LOOPS.began(work.__qualname__, seconds)
+    name = f"{work.__module__}.{work.__qualname__}"  # several are called sweep
+    LOOPS.began(name, seconds)
     while True:
         try:
             await sync_to_async(_clean(work), thread_sensitive=False)()
-            LOOPS.done(work.__qualname__)
+            LOOPS.done(name)
         except Exception:
-            log.exception("%s failed; it is tried again", work.__qualname__)
+            log.exception("%s failed; it is tried again", name)
         await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311
 
 

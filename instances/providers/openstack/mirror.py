@@ -1,7 +1,7 @@
 """All of a project's servers, as this process last heard of them.
 
 One list of everything at the start and every ten minutes, and between them only what changed. A server leaves the
-mirror when a complete list lacks it or nova says DELETED, never because a list failed, was late or lacked a cell.
+mirror when nova lists it as DELETED or answers 404 for it, never because a list failed, was late or lacked it.
 """
 
 import threading
@@ -11,7 +11,7 @@ from datetime import UTC, timedelta
 from instances.errors import ProviderError
 from instances.states import Phase
 
-from .door import Door
+from .door import Door, Missing
 from .servers import Server, server
 from .statuses import PHASES
 
@@ -37,12 +37,6 @@ class Mirror:
                 self._list()
             return list(self._servers.values())
 
-    def known(self, instance_id: str, deployment: str) -> list[Server]:
-        """What the list has of one instance; the list is made anew."""
-        with self._lock:
-            self._list()
-            return [s for s in self._servers.values() if s.instance == instance_id and s.deployment == deployment]
-
     def forget(self, server_id: str) -> None:
         """Only after nova's own word that it is gone."""
         with self._lock:
@@ -66,8 +60,19 @@ class Mirror:
                 if one.get("status") == "UNKNOWN" and "metadata" not in one:
                     raise ProviderError("A part of the cloud does not answer.", retry=True)
                 found[one["id"]] = server(one)
+        for lost in set(self._servers) - set(found):
+            if not self._gone(lost):
+                found[lost] = self._servers[lost]
         self._since = since
         return found
+
+    def _gone(self, server_id: str) -> bool:
+        """Nova's own word: a page may have been short of a cell that fell silent meanwhile."""
+        try:
+            self._door.get("compute", f"/servers/{server_id}")
+        except Missing:
+            return True
+        return False
 
     def _changes(self) -> None:
         since, parameters = "", {"changes-since": self._since, "limit": self._page}

@@ -40,8 +40,8 @@ from .mirror import Mirror
 from .servers import Server
 from .site import PORTS, Site, SiteError, read
 
-CAPACITY_AGE = 30.0
-"""Seconds: how old the list of what is ours may be when free places are counted."""
+LIST_AGE = 30.0
+"""Seconds: how old the list may be when free places are counted, and when a search by tags found nothing."""
 ENDPOINT_KEEP = 10.0
 """Seconds. A page of JupyterLab asks for its address a hundred times."""
 
@@ -71,7 +71,7 @@ class OpenStackProvider(Provider):
 
     def capacity(self) -> Capacity:
         images = self.catalogue.startable()
-        ours = self._ours(age=CAPACITY_AGE)
+        ours = self._ours(age=LIST_AGE)
         return capacity.capacity(self.configuration, self.door, self._placement, ours, images)
 
     def ensure(self, spec: Spec, report: Report) -> Observed:
@@ -245,7 +245,7 @@ class OpenStackProvider(Provider):
         The search says nothing of what is in a cell that does not answer; a 404 does.
         """
         found = []
-        for known in self.mirror.known(instance_id, self.configuration.deployment):
+        for known in [one for one in self._ours(age=LIST_AGE) if one.instance == instance_id]:
             try:
                 found.append(self._server(known.id))
             except Missing:

@@ -1,4 +1,4 @@
-"""The administration's first page: how many of what, and what ends soon."""
+"""The administration's first page: how many of what, how the clouds do, and what ends soon."""
 
 from datetime import timedelta
 
@@ -12,8 +12,10 @@ from django.views.decorators.http import require_safe
 from auth.models import CatalogueRun, RoleGrant, User
 from instances.models import Connection, Instance, Mail
 from instances.models.mail import Fate
+from instances.services import drift
 from instances.states import State
 
+from .clouds import conditions
 from .common import shown, staff
 
 SOON = timedelta(days=14)
@@ -38,6 +40,8 @@ def overview(request: HttpRequest) -> HttpResponse:
         sessions=Session.objects.filter(expire_date__gt=now, login__isnull=False).count(),
         connections=Connection.objects.filter(closed=None).count(),
         instances=[(state, counted[state]) for state in State if state in counted],
+        clouds=conditions(now),
+        drift=drift.counts(),
         ending=ending.select_related("user", "instrument", "experiment__proposal")[:LISTED],
         ending_count=ending.count(),
         sends_mail=settings.SENDS_MAIL,

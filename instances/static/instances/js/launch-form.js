@@ -60,6 +60,7 @@ function summary() {
   form.querySelector("[data-screen='1']").hidden = fit || !dual;
   say("environment", environment?.dataset.label);
   say("flavour", flavour && `${flavour.dataset.label} (${flavour.dataset.hint})`);
+  say("life", flavour?.dataset.life);
   const wait = flavour?.dataset.wait;
   form.querySelector("[data-summary-wait]").hidden = !wait;
   say("wait", wait);
