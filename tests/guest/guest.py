@@ -48,6 +48,8 @@ class Guest:
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(self.user_data)
         kept.chmod(0o600)
+        if self.config["manage_etc_hosts"] == "localhost":
+            self.path("/etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
         for command in self.config["bootcmd"]:
             assert command[:2] == ["cloud-init-per", "instance"]
             self.run(command[3:])
