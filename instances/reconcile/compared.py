@@ -47,7 +47,7 @@ def last_seen(instance: Instance) -> Observed:
 def compare(instance: Instance, observed: Observed, now: datetime) -> Compared:
     cloud = instance.cloud
     around = Around(
-        waiting=instance.waiting_since is not None or cloud is None,
+        waiting=instance.waiting_since is not None,
         trouble=cloud.trouble if cloud else "",
         spared=bool(cloud and is_spared(cloud, now)),
         failures=instance.failures,

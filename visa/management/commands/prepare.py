@@ -11,6 +11,7 @@ from visa.machine import catalogue
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # `up` has made them, and the demo's catalogue is there only after this
     help = "Migrate, collect static files, load what a one-machine portal offers, and with --demo the demo facility."
 
     def add_arguments(self, parser: CommandParser) -> None:

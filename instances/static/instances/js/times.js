@@ -7,12 +7,18 @@ const styles = {
   clock: new Intl.DateTimeFormat(zone, { hour: "2-digit", minute: "2-digit", second: "2-digit" }),
 };
 const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
-const units = [["year", 31557600], ["month", 2629800], ["week", 604800], ["day", 86400], ["hour", 3600], ["minute", 60]];
+const units = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60]];
 
 function relative(moment) {
   const seconds = (moment - Date.now()) / 1000;
   const [unit, size] = units.find(([, size]) => Math.abs(seconds) >= size) ?? [];
-  return unit ? words.format(Math.trunc(seconds / size), unit) : "just now";
+  if (!unit) return "just now";
+  return words.format(unit === "day" ? days(moment) : Math.trunc(seconds / size), unit);
+}
+
+// By the calendar: 30 hours from a morning is tomorrow, from an evening the day after.
+function days(moment) {
+  return Math.round((new Date(moment).setHours(0, 0, 0, 0) - new Date().setHours(0, 0, 0, 0)) / 86400000);
 }
 
 export function elapsed(milliseconds) {
