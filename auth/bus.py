@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 def announce(topic: str, **fields: Any) -> None:
     """Tell everybody, on commit. At most 8,000 bytes: send ids, not contents."""
-    announce_many([{"topic": topic, **fields}])
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, json.dumps({"topic": topic, **fields})])
 
 
 def announce_many(messages: Iterable[dict[str, Any]]) -> None:

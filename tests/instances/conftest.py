@@ -1,7 +1,6 @@
 import pytest
 
-from instances.reconcile import compared, watch, worker
-from instances.services import observation
+from instances.reconcile import watch, worker
 from tests import facility as facilities
 
 from .scripted import ScriptedCloud
@@ -15,6 +14,6 @@ def facility(db: None) -> facilities.Facility:
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> ScriptedCloud:
     scripted = ScriptedCloud()
-    for module in (worker, watch, compared, observation):
+    for module in (worker, watch):
         monkeypatch.setattr(module, "provider_for", lambda row: scripted)
     return scripted
