@@ -48,6 +48,8 @@ class Guest:
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(self.user_data)
         kept.chmod(0o600)
+        if self.config["manage_etc_hosts"] == "localhost":
+            self.path("/etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
         for command in self.config["bootcmd"]:
             assert command[:2] == ["cloud-init-per", "instance"]
             self.run(command[3:])
@@ -141,9 +143,7 @@ class Guest:
         self.path("/var/log").mkdir(parents=True, exist_ok=True)
         with self.path(f"/var/log/{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                self._wrapped(
-                    service["ExecStart"].split(), user=user, group=group, environment=environment, more=apart
-                ),
+                self._wrapped(_commands(service), user=user, group=group, environment=environment, more=apart),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -237,6 +237,13 @@ class Guest:
     def _number(self, file: str, name: str) -> int:
         rows = (line.split(":") for line in self.path(f"/etc/{file}").read_text().splitlines())
         return next(int(row[2]) for row in rows if row[0] == name)
+
+
+def _commands(service: configparser.SectionProxy) -> list[str]:
+    """ExecStartPre, then ExecStart. None of their words means anything to a shell: see `units.plain`."""
+    if first := service.get("ExecStartPre"):
+        return ["/bin/sh", "-c", f"{first} && exec {service['ExecStart']}"]
+    return service["ExecStart"].split()
 
 
 def answers(address: str, port: int, seconds: float = 30) -> None:

@@ -97,7 +97,7 @@ def test_it_phones_home_once_and_then_says_how_hard_it_works(machine: Machine, l
     machine.path("/etc/visa/credential").unlink(missing_ok=True)
     machine.running.pop("visa-report.service").kill()
     machine.start(["visa-report.service"])
-    until(lambda: Guest.objects.filter(cpu_seconds__gt=0).exists(), what="a report", seconds=60)
+    until(lambda: Guest.objects.filter(cpu_seconds__gt=0).exists(), what="a report", seconds=240)
     assert Boot.objects.get().trouble == []
     assert guests.usage(instance.cloud)[instance.key].cpu_seconds
     kept = machine.path("/etc/visa/credential")

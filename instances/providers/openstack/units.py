@@ -31,6 +31,8 @@ class Unit:
     command: tuple[str, ...]
     user: str = "root"
     group: str = "root"
+    first: tuple[str, ...] = ()
+    """A command that must have ended well before `command` begins."""
     needs: tuple[str, ...] = ()
     """Units without which this one does not run."""
     after: tuple[str, ...] = ()
@@ -57,6 +59,7 @@ class Unit:
         lines += [f"RuntimeDirectory={self.runtime}", "RuntimeDirectoryMode=0750"] if self.runtime else []
         lines += ["PAMName=login", "UMask=0002"] if self.login else []
         lines += ["NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateDevices=yes"] if self.hardened else []
+        lines += [f"ExecStartPre={' '.join(map(plain, self.first))}", "TimeoutStartSec=300"] if self.first else []
         lines += [f"ExecStart={' '.join(map(plain, self.command))}"]
         lines += ["RemainAfterExit=yes"] if self.kind == "oneshot" else [f"Restart={self.restart}", "RestartSec=1"]
         return "\n".join([*lines, "", "[Install]", "WantedBy=multi-user.target", ""])
@@ -131,6 +134,7 @@ def _jupyter(walled: Callable[..., Unit], person: str) -> tuple[Unit, Unit]:
         "visa-jupyter-tls.service",
         "TLS for JupyterLab, with a key that its person cannot read",
         ("/usr/bin/stunnel", "/etc/visa/jupyter-tls.conf"),
+        first=("/opt/visa/bin/await", "/run/visa/jupyter.sock"),  # its port says that JupyterLab answers
         user=ACCOUNT,
         after=(lab.name, "network-online.target"),
         credentials=TLS,
