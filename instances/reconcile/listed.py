@@ -26,8 +26,9 @@ IN_BULK = {State.READY, State.STARTING, State.RESTARTING, State.UNKNOWN}
 AT_WORK = (State.READY, State.STARTING, State.RESTARTING, State.STOPPING)
 """What becomes UNKNOWN when its cloud falls silent; what is at rest stays as it was last seen."""
 CHUNK = 200
+ON_THE_WAY = (State.QUEUED, State.STARTING, State.RESTARTING)
 FRESH_TICKS = 2
-"""For so long after a change of what was seen of it an instance may be missing from a list without a doubt."""
+"""For so long what has just been asked for may be missing from a list without a doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def rows_of(cloud: Cloud) -> dict[str, Row]:
             apps=tuple(apps),
             reference=reference,
             missing=missing is not None,
-            fresh=at is not None and at > settled,
+            fresh=state in ON_THE_WAY and since > settled,
         )
         found[known.key] = Row(pk, known, environment, since, at, bool(withheld))
     return found

@@ -31,7 +31,7 @@ class Known:
     reference: str
     missing: bool
     fresh: bool = False
-    """Written so lately that a list may not have it yet: some clouds list what is new a little later."""
+    """Asked for so lately that a list may not have it yet: some clouds list what is new a little later."""
 
     @property
     def expected(self) -> bool:
