@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from django.db import Error, close_old_connections
+from procrastinate.exceptions import ConnectorException
 from psycopg_pool import PoolTimeout
 
 from auth.models import User
@@ -119,7 +120,8 @@ class People:
         while True:
             try:
                 return once()
-            except (Error, PoolTimeout, Invalid) as error:  # no database; a cloud that does not answer at the moment
+            # No database, noticed by us or by the queue of jobs; or a cloud that does not answer at the moment.
+            except (Error, PoolTimeout, ConnectorException, Invalid) as error:
                 if time.monotonic() > until:
                     raise
                 log.info("asked again: %s", error)
