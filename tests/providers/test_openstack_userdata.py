@@ -137,7 +137,7 @@ def test_grants_become_mounts_of_exactly_their_folders() -> None:
     ceph = Storage(
         PurePosixPath("/facility/visitor/hc-1/id11"), "cephfs", "mon1,mon2:/volumes/id11", (), "visa", "KEY=="
     )
-    lustre = Storage(PurePosixPath("/scratch"), "lustre", "10.0.0.1@tcp:10.0.0.2@tcp:/work")
+    lustre = Storage(PurePosixPath("/scratch"), "lustre", "10.0.0.1@tcp:10.0.0.2@tcp:/lfs")
     more = replace(SPEC, mounts=(*SPEC.mounts, Mount("/scratch/hc-1", "/data/scratch", True)))
     assert told()["mounts"] == [
         [
@@ -153,7 +153,7 @@ def test_grants_become_mounts_of_exactly_their_folders() -> None:
     ]
     config = told(more, replace(SITE, storage=(NFS, ceph, lustre)))
     scratch, raw, _ = config["mounts"]
-    assert scratch[0] == "10.0.0.1@tcp:10.0.0.2@tcp:/work/hc-1" and scratch[2] == "lustre"
+    assert scratch[0] == "10.0.0.1@tcp:10.0.0.2@tcp:/lfs/hc-1" and scratch[2] == "lustre"
     assert raw[0] == "mon1,mon2:/volumes/id11/20261120/RAW_DATA", "the innermost storage holds it"
     assert raw[2:4] == ["ceph", "ro,nosuid,nodev,_netdev,nofail,name=visa,secretfile=/etc/visa/ceph-visa"]
     key = files(config)["/etc/visa/ceph-visa"]
