@@ -4,10 +4,11 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.portal import Portal
+from tests.portal import Portal, until
 
 from . import steps
 
@@ -44,6 +45,14 @@ def sign_in(portal: Portal, chromium: Browser) -> Iterator[Callable[[str], Page]
 
 @pytest.fixture
 def clean(portal: Portal) -> Iterator[None]:
-    """Leaves no instance running behind a test."""
+    """Leaves no instance behind a test: a stopped one, too, would count against the quota of its owner."""
     yield
-    portal.manage("stop_instances", "--reason", "The test is over")
+    for person in steps.LAUNCHING:
+        with portal.api(person) as api:
+            for instance in left(api):
+                api.delete(f"/instances/{instance}/").raise_for_status()
+            until(lambda api=api: not left(api), what=f"the instances of {person} to be deleted")  # type: ignore[misc]
+
+
+def left(api: httpx2.Client) -> list[str]:
+    return [each["id"] for each in api.get("/instances/").raise_for_status().json()["results"]]

@@ -16,6 +16,8 @@ PEOPLE = {
     "ines": "Inês Carvalho",
 }
 """By login; what each may see stands in visa/demo/catalogue."""
+LAUNCHING = ("alice", "bruno", "chiara")
+"""Those of them who take part in something, and so launch."""
 
 
 def sign_in(browser: Browser, portal: Portal, person: str, width: int = 1600, height: int = 900) -> Page:
