@@ -22,6 +22,7 @@ class Portal:
         self.broker_url = f"http://localhost:{self.port + 1}"
         self.process: subprocess.Popen[str] | None = None
         self.said: list[str] = []
+        self._tokens: dict[str, str] = {}
 
     def start(self) -> "Portal":
         """Returns when it says `ready`; AssertionError with its output when it does not."""
@@ -51,6 +52,12 @@ class Portal:
         os.kill(old, signal.SIGKILL)
         until(lambda: self.pid(name) != old, what=f"{name} to be started again")
 
+    def answers(self) -> bool:
+        try:
+            return httpx2.get(f"{self.url}/health/ready", trust_env=False).status_code == 200
+        except httpx2.TransportError:
+            return False
+
     def manage(self, *command: str) -> str:
         environment = clean_environment() | self._environment()
         done = subprocess.run(
@@ -74,7 +81,7 @@ class Portal:
         return self._environment()["DATABASE_URL"]
 
     def api(self, username: str) -> httpx2.Client:
-        token = self.manage("create_token", username)
+        token = self._tokens.get(username) or self._tokens.setdefault(username, self.manage("create_token", username))
         return httpx2.Client(
             base_url=f"{self.url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=10, trust_env=False
         )

@@ -47,6 +47,7 @@ def sign_in(portal: Portal, chromium: Browser) -> Iterator[Callable[[str], Page]
 def clean(portal: Portal) -> Iterator[None]:
     """Leaves no instance behind a test: a stopped one, too, would count against the quota of its owner."""
     yield
+    until(portal.answers, what="the portal to answer again after the test")
     for person in steps.LAUNCHING:
         with portal.api(person) as api:
             for instance in left(api):
