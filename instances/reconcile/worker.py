@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from instances.errors import ProviderError, StaleInstance
@@ -69,7 +70,7 @@ def _step(instance: Instance) -> timedelta | None:
         with call(cloud, "observe"):
             observed = provider.observe(instance.key)
         wish = wish_of(instance, observed)
-        step = plan(wish, observed, waited=timezone.now() - instance.state_since, patience=provider.patience)
+        step = plan(wish, observed, waited=_waited(instance, provider.patience), patience=provider.patience)
         if step.act is Act.NOTHING:
             return _commit(instance, wish, observed, step, provider.pace)
         _note(instance, wish, observed)
@@ -91,6 +92,16 @@ def _step(instance: Instance) -> timedelta | None:
         return _failed(instance, error)
     except StaleInstance:
         return timedelta()
+
+
+def _waited(instance: Instance, patience: timedelta) -> timedelta:
+    """Since when nothing was told of its start: time in which its cloud was not to be asked is not its own."""
+    now = timezone.now()
+    since = instance.state_since
+    if now - since > patience:  # seldom: the question is asked only when it matters
+        told = instance.events.filter(generation=instance.generation).aggregate(last=Max("at"))["last"]
+        since = max(since, told or since)
+    return now - since
 
 
 def wish_of(instance: Instance, observed: Observed) -> Wish:

@@ -1,6 +1,7 @@
 """The reconciler on a real database, against a cloud that fails, lies by omission, and dies in the middle."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -95,6 +96,32 @@ def test_stopping_and_deleting_reach_the_cloud_and_wait_for_its_word(cloud: Scri
     worker.reconcile(asked.pk)
     assert state(asked) == (State.DELETED, Desired.DELETED)
     assert cloud.rows == {}
+
+
+def test_a_start_that_its_cloud_held_up_for_long_is_not_given_up_the_moment_it_is_made(
+    cloud: ScriptedCloud, asked: Instance
+) -> None:
+    def refuse(call: str) -> None:
+        if call == "ensure":
+            raise ProviderError("Try again later.", retry=True)
+
+    starting = Observed(Phase.STARTING, 1)
+    cloud.before = refuse
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "backoff", lambda failures: timedelta(minutes=1))
+        worker.reconcile(asked.pk)
+    assert state(asked) == (State.STARTING, Desired.RUNNING)
+    Instance.objects.update(state_since=timezone.now() - PATIENCE * 2)
+    cloud.before = lambda call: None
+    cloud.rows[asked.key] = replace(starting, generation=0)
+    cloud.after = lambda call: cloud.rows.update({asked.key: starting}) if call == "ensure" else None
+    ready = threading.Timer(
+        0.3, lambda: cloud.rows.update({asked.key: replace(starting, phase=Phase.RUNNING, apps=frozenset({"desktop"}))})
+    )
+    ready.start()
+    worker.reconcile(asked.pk)
+    assert state(asked) == (State.READY, Desired.RUNNING)
+    assert "stop" not in cloud.calls
 
 
 def test_a_worker_that_dies_after_the_cloud_acted_leads_to_adoption(cloud: ScriptedCloud, asked: Instance) -> None:
@@ -209,6 +236,7 @@ def test_a_delete_while_a_launch_is_given_up_wins(cloud: ScriptedCloud, asked: I
     cloud.rows[asked.key] = Observed(Phase.STARTING, 1)
     long_ago = timezone.now() - 2 * PATIENCE
     Instance.objects.filter(pk=asked.pk).update(state=State.STARTING, state_since=long_ago)
+    asked.events.update(at=long_ago)
 
     def delete_meanwhile(call: str) -> None:
         if call == "stop":
