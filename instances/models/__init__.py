@@ -1,5 +1,6 @@
 from .catalogue import Cloud, Environment, Flavour, FlavourOffer
 from .connection import Connection, Ticket
+from .console import Console
 from .guest import Boot, Guest
 from .instance import Instance, InstanceEvent
 from .lifetime import ExtensionRequest, LifetimeRule, Load
@@ -11,6 +12,7 @@ __all__ = [
     "Boot",
     "Cloud",
     "Connection",
+    "Console",
     "Environment",
     "ExtensionRequest",
     "Flavour",

@@ -218,7 +218,7 @@ class Provider(abc.ABC):
         return []
 
     def console(self, instance_id: str) -> str:
-        """The last lines that its machine showed while it started; empty where its cloud keeps none."""
+        """The last lines that its machine showed, as `console.readable`; empty where its cloud keeps none."""
         return ""
 
     @abc.abstractmethod

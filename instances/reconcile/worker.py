@@ -23,7 +23,7 @@ from instances.services import guests, transitions
 from instances.services.clouds import provider_for
 from instances.states import Desired, Phase, Progress, State
 
-from . import guard
+from . import consoles, guard
 from .calls import call
 from .leases import held
 from .plan import Act, Step, Wish, believes, plan
@@ -71,6 +71,8 @@ def _step(instance: Instance) -> timedelta | None:
             observed = provider.observe(instance.key)
         wish = wish_of(instance, observed)
         step = plan(wish, observed, waited=_waited(instance, provider.patience), patience=provider.patience)
+        if step.state is State.FAILED and instance.state != State.FAILED:
+            consoles.keep(instance, cloud, provider)
         if step.act is Act.NOTHING:
             return _commit(instance, wish, observed, step, provider.pace)
         _note(instance, wish, observed)
@@ -150,6 +152,8 @@ def _commit(instance: Instance, wish: Wish, observed: Observed, step: Step, pace
         reason = step.message or instance.message or step.state.label
         reached = (Progress.READY, "All set") if step.state is State.READY else None
         transitions.advance(instance, step.state, actor=None, reason=reason, step=reached, failures=0, **settled)
+        if step.state is State.DELETED:
+            consoles.forget(instance)
     if step.again is None:
         return None
     return _pause(instance, max(step.again, pace) if step.state is not State.UNKNOWN else step.again)

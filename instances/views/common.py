@@ -16,7 +16,7 @@ from django.utils import timezone
 from auth.access import Actor
 from auth.models import User
 from instances.errors import Denied, NotFound
-from instances.models import Instance, LifetimeRule
+from instances.models import Console, Instance, LifetimeRule
 from instances.policy import Action, may
 from instances.services import queue, rights
 from instances.services.queue import Turn
@@ -85,6 +85,13 @@ def ending(instance: Instance, *, within: timedelta = rights.WARNING) -> dict[st
     stays = settings.LOST_ACCESS == "restart" and any(g["until"] != end.isoformat() for g in instance.grants)
     soon = end - timezone.now() <= rights.WARNING
     return {"at": end, "soon": soon, "proposals": rights.proposals_ending(instance), "restarts": stays}
+
+
+def console_of(instance: Instance) -> Console | None:
+    """What its machine showed last, where it failed; for those who may inspect it."""
+    if instance.state != State.FAILED:
+        return None
+    return Console.objects.filter(instance=instance, generation=instance.generation).first()
 
 
 def end_of(day: str) -> datetime | None:

@@ -12,7 +12,7 @@ from instances.models import Instance
 from instances.policy import Action
 from instances.services.visibility import find
 
-from .common import context_of, page, user_of
+from .common import console_of, context_of, page, user_of
 from .time import time_of
 
 LATEST = 100
@@ -27,6 +27,7 @@ def detail(request: HttpRequest, instance_id: UUID) -> HttpResponse:
     context |= {
         "grants": by_proposal(instance),
         "events": instance.events.select_related("actor").order_by("-id")[:LATEST],
+        "console": console_of(instance) if context["may"]["inspect"] else None,
         "connections": instance.connections.select_related("user")[:20],
     }
     return render(request, "instances/detail.html", context)

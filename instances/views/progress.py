@@ -17,7 +17,7 @@ from instances.services.queue import outlook
 from instances.services.visibility import find
 from instances.states import Progress, State
 
-from .common import context_of, page, user_of
+from .common import console_of, context_of, page, user_of
 
 TITLES = {
     Progress.QUEUED: ("Queued", "Waits for a worker"),
@@ -101,6 +101,7 @@ def _context(actor: Actor, instance: Instance) -> dict[str, object]:
     return context_of(actor, instance, turns={}) | {
         "steps": steps_of(state, events, now=timezone.now()),
         "events": events,
+        "console": console_of(instance),
         "under_way": under_way,
         "begun": begun,
         "turn": outlook(instance),

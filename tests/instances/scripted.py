@@ -23,6 +23,7 @@ class ScriptedCloud(Provider):
         self.more: list[Found] = []
         """Listed beside the rows: copies, and what belongs to nobody."""
         self.removed: list[tuple[str, str]] = []
+        self.shown = ""
         self.calls: list[str] = []
         self.specs: list[Spec] = []
         self.before: Callable[[str], None] = lambda call: None
@@ -62,6 +63,9 @@ class ScriptedCloud(Provider):
     def remove(self, instance_id: str, reference: str) -> None:
         self.removed.append((instance_id, reference))
         self.more = [found for found in self.more if found.observed.reference != reference]
+
+    def console(self, instance_id: str) -> str:
+        return str(self._around("console", lambda: self.shown))
 
     def endpoint(self, instance_id: str, app: str) -> Endpoint:
         return Endpoint(path="/nowhere")

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from instances.models import Cloud, Flavour, FlavourOffer, Instance
+from instances.models import Cloud, Console, Flavour, FlavourOffer, Instance
 from instances.services.delete import delete
 from instances.services.start import start
 from instances.services.stop import stop
@@ -71,6 +71,15 @@ def test_the_owner_reads_which_gpu_is_not_free(site: Portal, openstack: Rig) -> 
     with site.worker():
         instance = site.reaches(site.launch(flavour="gpu.a40"), State.FAILED)
     assert instance.message == "No A40 is free now."
+
+
+def test_the_console_of_a_machine_that_failed_is_kept(site: Portal, openstack: Rig) -> None:
+    capacity(site)
+    with site.worker():
+        instance = site.reaches(site.launch(), State.READY)
+        openstack.testbed.admin.compute.reset_server_state(instance.reference, "error")
+        site.reaches(instance, State.FAILED)
+    assert "FAKE CONSOLE" in Console.objects.get(instance=instance).text
 
 
 def test_a_build_that_lost_a_race_is_run_again_unseen_by_its_owner(site: Portal, openstack: Rig) -> None:

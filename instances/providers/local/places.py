@@ -24,6 +24,7 @@ from pathlib import Path
 
 from instances.errors import ProviderError
 from instances.providers.base import Account, Mount, Screen, Spec
+from instances.providers.console import readable
 
 ID = re.compile(r"[0-9a-f]{32}")
 LOCK_PATIENCE = 20.0
@@ -114,6 +115,11 @@ class Place:
             if said and not said.startswith(("Traceback", "^", "~")):
                 return said[:300]
         return ""
+
+    def console(self) -> str:
+        """The end of the log, for people."""
+        secret = read(self.secret_file)
+        return readable(read(self.log, errors="replace")[-LOG_KEPT:], (secret, secret[:8], secret[8:]))
 
     def trim_log(self) -> None:
         """What an instance writes must not fill the disk; it appends, so the file may be cut under its feet."""

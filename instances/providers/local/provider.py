@@ -116,6 +116,10 @@ class LocalProvider(Provider):
                 except OSError as error:
                     raise unreadable(place.path, error) from error
 
+    def console(self, instance_id: str) -> str:
+        place = Place(self.folder, instance_id)
+        return place.console() if place.exists() else ""
+
     def endpoint(self, instance_id: str, app: str) -> Endpoint:
         place = Place(self.folder, instance_id)
         spec = place.spec() if place.exists() else None

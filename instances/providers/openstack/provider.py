@@ -27,6 +27,7 @@ from instances.providers.base import (
     Report,
     Spec,
 )
+from instances.providers.console import readable
 from instances.providers.secrets import Secrets, derived
 from instances.states import Phase, Progress
 
@@ -131,7 +132,10 @@ class OpenStackProvider(Provider):
 
     def console(self, instance_id: str) -> str:
         copies = self._copies(instance_id)
-        return changes.console(self.door, copies[0].id) if copies else ""
+        if not copies:
+            return ""
+        own = derived(self.configuration.key, instance_id, copies[0].generation)
+        return readable(changes.console(self.door, copies[0].id), (own.desktop, own.jupyter, own.boot))
 
     def endpoint(self, instance_id: str, app: str) -> Endpoint:
         at, server = self._endpoints.get(instance_id, (float("-inf"), None))
