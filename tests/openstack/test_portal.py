@@ -1,5 +1,6 @@
 """From the portal's services through a real worker to real servers."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
@@ -17,6 +18,7 @@ from instances.states import State
 from .portal import Portal, portal
 from .rig import Rig
 
+OUTAGE = 60.0
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 
 
@@ -63,6 +65,29 @@ def test_a_server_deleted_behind_our_back_fails_its_instance_and_a_start_makes_a
         start(instance.pk, acting_user=site.facility.ada)
         site.reaches(instance, State.READY)
     assert instance.reference != lost
+
+
+def test_a_minute_without_the_cloud_leaves_everything_as_it_was(site: Portal, openstack: Rig) -> None:
+    capacity(site)
+    with site.worker():
+        instance = site.reaches(site.launch(), State.READY)
+        server = instance.reference
+        began = time.monotonic()
+        for api in ("keystone", "nova"):
+            openstack.testbed.kill(api)
+        try:
+            site.reaches(instance, State.UNKNOWN)
+            waiting = site.launch()
+            time.sleep(max(0.0, began + OUTAGE - time.monotonic()))
+        finally:
+            for api in ("keystone", "nova"):
+                openstack.testbed.start(api)
+        site.reaches(instance, State.READY)
+        site.reaches(waiting, State.READY)
+    assert instance.reference == server
+    told = set(instance.events.exclude(after="").values_list("after", flat=True))
+    assert told == {State.STARTING, State.READY, State.UNKNOWN}
+    assert {found.id for found in openstack.provider.observe_all()} == {instance.key, waiting.key}
 
 
 def test_the_owner_reads_which_gpu_is_not_free(site: Portal, openstack: Rig) -> None:

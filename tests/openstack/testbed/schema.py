@@ -3,6 +3,7 @@
 import subprocess
 import time
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 
 import openstack
@@ -14,6 +15,7 @@ from .processes import START_WITHIN, Processes, database
 
 DATABASES = ("keystone", "glance", "placement", "neutron", "nova_api", "nova_cell0", "nova_cell1")
 TABLES = [Path("/usr/share/mysql") / f"mysql_{name}.sql" for name in ("system_tables", "system_tables_data")]
+NOVA = ("nova-conductor", "nova-scheduler", "nova-compute")
 CELL = "{scheme}://{username}:{password}@{hostname}:{port}"
 """Filled by nova from its configuration, so that a later start may use other ports."""
 
@@ -115,25 +117,29 @@ def map_host(layout: Layout, processes: Processes) -> None:
     raise TimeoutError(f"nova-compute does not report itself: {processes.last_words('nova-compute')}")
 
 
-def await_host(layout: Layout, processes: Processes) -> None:
-    """Until the host of the kept data has reported itself again: before that, nothing finds room.
+def await_nova(layout: Layout, processes: Processes, *, since: datetime) -> None:
+    """Until all of nova has reported itself `since` then: what it is asked for before that may be lost for ever.
 
-    The services find each other later than they answer a plain request, so their errors are waited out too.
+    The kept data call services up that were when it was made. And the services find each other later than they answer
+    a plain request, so their errors are waited out too.
     """
     deadline = time.monotonic() + START_WITHIN
-    while not _host_is_up(layout):
-        processes.alive("nova-compute")
+    while waited_for := set(NOVA) - _reported(layout, since):
+        for name in waited_for:
+            processes.alive(name)
         if time.monotonic() > deadline:
-            raise TimeoutError(f"nova-compute does not report itself: {processes.last_words('nova-compute')}")
+            name = min(waited_for)
+            raise TimeoutError(f"{name} does not report itself: {processes.last_words(name)}")
         time.sleep(0.5)
 
 
-def _host_is_up(layout: Layout) -> bool:
+def _reported(layout: Layout, since: datetime) -> set[str]:
     try:
-        compute = connect(layout, "admin", "visa").compute
-        return any(service.state == "up" for service in compute.services(binary="nova-compute"))
+        services = list(connect(layout, "admin", "visa").compute.services())
     except (SDKException, ClientException):
-        return False
+        return set()
+    times = {service.binary: datetime.fromisoformat(service.updated_at) for service in services if service.updated_at}
+    return {binary for binary, at in times.items() if at.replace(tzinfo=UTC) >= since}
 
 
 def connect(layout: Layout, username: str, project: str) -> openstack.connection.Connection:

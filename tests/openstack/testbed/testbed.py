@@ -9,6 +9,7 @@ import signal
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -23,7 +24,6 @@ from . import contents, schema
 from .configuration import APIS, ENVIRONMENT, HERE, ROOT, Layout, installed
 from .processes import Processes
 
-NOVA = ("nova-conductor", "nova-scheduler", "nova-compute")
 KEPT = ("database", "keystone", "nova", "images", "credential.json")
 """Of the folder: what a new start begins with."""
 
@@ -41,10 +41,11 @@ class Testbed:
             schema.write_start(self.layout)
             self.processes.start("database")
             self.processes.accept("database", self.layout.database_port)
-            for name in (*APIS, *NOVA):
+            began = datetime.now(UTC).replace(microsecond=0)  # as exact as nova's own times
+            for name in (*APIS, *schema.NOVA):
                 self.processes.start(name)
             self.processes.answer(*APIS)
-            schema.await_host(self.layout, self.processes)
+            schema.await_nova(self.layout, self.processes, since=began)
             contents.write_clouds(self.layout)
             self._stack = stack.pop_all()
         return self
@@ -96,7 +97,7 @@ class Testbed:
             self.processes.start("keystone")
             self.processes.answer("keystone")
             schema.make_accounts(self.layout)
-            for name in (*APIS, *NOVA):
+            for name in (*APIS, *schema.NOVA):
                 if name != "keystone":
                     self.processes.start(name)
             self.processes.answer(*APIS)
