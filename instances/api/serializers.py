@@ -10,6 +10,7 @@ from instances.models import Environment, ExtensionRequest, Instance, InstanceEv
 from instances.models.connection import App, Mode
 from instances.policy import Action, may
 from instances.services import queue
+from instances.services.connect import MONITORS
 from instances.services.lifetimes import ending_of
 from instances.services.options import FlavourChoice
 from instances.services.visibility import experiments_shown, facts
@@ -231,7 +232,14 @@ class EventSerializer(serializers.ModelSerializer[InstanceEvent]):
 class ConnectSerializer(serializers.Serializer[Any]):
     app = serializers.ChoiceField(App.choices)
     mode = serializers.ChoiceField(Mode.choices, default=Mode.CONTROL)
-    monitor = serializers.IntegerField(required=False, allow_null=True, default=None, min_value=0, max_value=1)
+    monitor = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        default=None,
+        min_value=1,
+        max_value=MONITORS,
+        help_text="The one screen of a desktop that a window shows, from the left; null: all of them.",
+    )
 
 
 class SeatSerializer(serializers.Serializer[Any]):

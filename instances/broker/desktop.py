@@ -156,7 +156,7 @@ async def _relay(line: Line, seat: Seat, presence: Presence) -> Ending:
         await line.accept()
         async with asyncio.timeout(HANDSHAKE):
             await drive(towards_browser(init), read=line.inbox.exactly, send=line.send)
-        return await _splice(line, seat, reader, writer)
+        return await _splice(line, seat, presence, reader, writer)
     except Violation as violation:
         log.warning("connection %s broke the rules: %s", seat.admission.connection, violation)
         return Ending(VIOLATION, "The viewer sent something that is not allowed.")
@@ -171,9 +171,11 @@ async def _relay(line: Line, seat: Seat, presence: Presence) -> Ending:
         writer.transport.abort()
 
 
-async def _splice(line: Line, seat: Seat, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Ending:
+async def _splice(
+    line: Line, seat: Seat, presence: Presence, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> Ending:
     """Both directions, each as slow as its slower side; the first that ends, ends the other."""
-    judge = Filter(watching=seat.admission.mode != Mode.CONTROL)
+    judge = Filter(watching=seat.admission.mode != Mode.CONTROL, part=seat.admission.monitor is not None)
 
     async def down() -> Ending:
         while data := await reader.read(BUFFER):
@@ -192,5 +194,12 @@ async def _splice(line: Line, seat: Seat, reader: asyncio.StreamReader, writer: 
             if judge.inputs != inputs:
                 inputs = judge.inputs
                 seat.touch()
+            if size := judge.size_request:
+                judge.size_request = None
+                presence.resize(seat, size)
 
-    return await first(up(), down()) or BROKEN
+    seat.filter, seat.inject = judge, writer.write
+    try:
+        return await first(up(), down()) or BROKEN
+    finally:
+        seat.filter = seat.inject = None

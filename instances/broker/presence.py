@@ -16,9 +16,10 @@ from auth import bus
 from instances.models.connection import App
 from instances.states import OPEN
 
-from . import ledger, tickets
+from . import arrangements, ledger, tickets
 from .database import in_database
 from .endings import GONE, LOST, REVOKED, Ending
+from .rfb import Filter, SizeRequest
 from .tickets import Admission
 
 BEAT = 5.0
@@ -41,6 +42,12 @@ class Seat:
         self.relays = 0
         """Requests and sockets under way; a seat of a web app may have many or none."""
         self.used = True
+        self.inject: Callable[[bytes], None] | None = None
+        """Says something to the desktop between two messages of the browser; None before and after the relay."""
+        self.filter: Filter | None = None
+        """What judges the browser's messages, while they are relayed."""
+        self.held: SizeRequest | None = None
+        """A size that has to wait until no window shows a single screen."""
 
     def end(self, ending: Ending) -> None:
         if not self.ended.done():
@@ -123,6 +130,29 @@ class Presence:
         if ending := await in_database(tickets.ending_of, seat.admission):
             self.end(seat, ending)
 
+    def resize(self, seat: Seat, size: SizeRequest) -> None:
+        """Somebody in control of a desktop wants another size of it, or of the screen that their window shows."""
+        seat.held = size
+        self._follow(partial(self._resize, seat, size))
+
+    async def _resize(self, seat: Seat, size: SizeRequest) -> None:
+        if await in_database(arrangements.wish, seat.admission.connection, size) and seat.held is size:
+            seat.held = None
+            if seat.inject:
+                seat.inject(size.raw)
+
+    async def _rearrange(self, seat: Seat) -> None:
+        """Somebody's windows are others now, or of other sizes."""
+        if seat.admission.monitor is None:
+            if seat.held:
+                await self._resize(seat, seat.held)
+            return
+        layout = await in_database(arrangements.layout_of, seat.admission.connection)
+        if seat.filter:
+            seat.filter.area = layout.screens.get(seat.admission.monitor)
+        if seat.inject and layout.leader == seat.admission.connection:
+            seat.inject(layout.message)
+
     async def beat(self) -> None:
         """Renew the leases of what is live here, and end what somebody else has ended."""
         beats = []
@@ -158,6 +188,10 @@ class Presence:
             for seat in self.seats.values():
                 if seat.admission.user in people:
                     self._follow(partial(self.confirm, seat))
+        elif topic == "monitors":
+            for seat in self.seats.values():
+                if message.get("instance") == str(seat.admission.instance):
+                    self._follow(partial(self._rearrange, seat))
         elif topic == "instance" and message.get("state") not in OPEN:
             self._end_matching({"instance": message.get("instance")}, GONE)
             self._follow(partial(in_database, ledger.end_apps, GONE, instance_id=message.get("instance")))

@@ -4,7 +4,7 @@ Source: RFC 6143 and the community's rfbproto (extended clipboard, fences, conti
 mouse buttons, QEMU key events).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SET_PIXEL_FORMAT = 0
 SET_ENCODINGS = 2
@@ -17,6 +17,8 @@ FENCE = 248
 SET_DESKTOP_SIZE = 251
 QEMU = 255
 
+COPY_RECT = 1
+EXTENDED_DESKTOP_SIZE = -308
 EXTENDED_MOUSE_BUTTONS = -316
 CLIPBOARD_LIMIT = 1 << 20
 MAX_ENCODINGS = 256
@@ -26,6 +28,7 @@ MAX_SCREENS = 16
 _FIXED = {SET_PIXEL_FORMAT: 20, UPDATE_REQUEST: 10, KEY: 8, POINTER: 6, CONTINUOUS_UPDATES: 10}
 _WATCHING = frozenset({SET_PIXEL_FORMAT, SET_ENCODINGS, UPDATE_REQUEST, CONTINUOUS_UPDATES, FENCE})
 _CONTROLLING = _WATCHING | {KEY, POINTER, CLIPBOARD, SET_DESKTOP_SIZE, QEMU}
+_PLACED = frozenset({UPDATE_REQUEST, CONTINUOUS_UPDATES, POINTER})
 _INPUT = frozenset({KEY, POINTER, CLIPBOARD, QEMU})
 
 
@@ -43,11 +46,12 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class SizeRequest:
-    """What SetDesktopSize asks for: the whole desktop and its screens, in pixels."""
+    """What SetDesktopSize asks for: the whole desktop and its screens, in pixels. `raw` is the message itself."""
 
     width: int
     height: int
     screens: tuple[Area, ...]
+    raw: bytes = field(default=b"", compare=False, repr=False)
 
 
 class Filter:
@@ -56,41 +60,54 @@ class Filter:
     `watching` may be switched at any time and holds from the next message on. At most one message is kept, and none is
     longer than `clipboard_limit` plus a header: longer clipboards are dropped as they pass, without being kept.
 
+    Nobody resizes a desktop by themselves: a SetDesktopSize is taken out and kept as `size_request`, for whoever knows
+    of all windows. `part` is for a window that shows one screen: pictures are asked for, and pointed at, within `area`
+    once that is known, and nothing is copied from beyond it.
+
     `extended_pointer` says that the server is known to read the seven-byte PointerEvent. Where it is not known, and
     for whoever watches, the encoding is taken out of SetEncodings, because the length of a PointerEvent would depend
-    on what the server thinks. A SetDesktopSize before any SetEncodings is dropped.
+    on what the server thinks. A SetDesktopSize of a client that has not said that it understands sizes is dropped.
     """
 
     __slots__ = (
         "_buffer",
-        "_introduced",
         "_long_pointer",
         "_need",
+        "_sizes",
         "_skip",
+        "area",
         "clipboard_limit",
         "dropped",
         "extended_pointer",
         "inputs",
+        "part",
         "size_request",
         "watching",
     )
 
     def __init__(
-        self, *, watching: bool, clipboard_limit: int = CLIPBOARD_LIMIT, extended_pointer: bool = False
+        self,
+        *,
+        watching: bool,
+        clipboard_limit: int = CLIPBOARD_LIMIT,
+        extended_pointer: bool = False,
+        part: bool = False,
     ) -> None:
         self.watching = watching
+        self.part = part
+        self.area: Area | None = None
         self.clipboard_limit = clipboard_limit
         self.extended_pointer = extended_pointer
         self.inputs = 0
         """Keys, pointer events and clipboards that were let through."""
         self.dropped = 0
         self.size_request: SizeRequest | None = None
-        """The last one that was let through."""
+        """The last one; whoever acts upon it takes it away."""
         self._buffer = bytearray()
         self._need = 1
         self._skip = 0
         self._long_pointer = False
-        self._introduced = False
+        self._sizes = False
 
     @property
     def at_boundary(self) -> bool:
@@ -173,25 +190,28 @@ class Filter:
         if kind not in (_WATCHING if self.watching else _CONTROLLING):
             self.dropped += 1
             return b""
+        if self.area and kind in _PLACED:
+            message = _within(self.area, message)
         if kind in _INPUT:
             self.inputs += 1
         elif kind == SET_ENCODINGS:
-            self._introduced = True
             return self._encodings(message)
         elif kind == SET_DESKTOP_SIZE:
-            if not self._introduced:  # TigerVNC 1.12 crashes on it
+            if self._sizes:  # else TigerVNC 1.12 crashes on it
+                self.size_request = _size_request(message)
+            else:
                 self.dropped += 1
-                return b""
-            self.size_request = _size_request(message)
+            return b""
         return message
 
     def _encodings(self, message: bytes) -> bytes:
-        wanted = [message[i : i + 4] for i in range(4, len(message), 4)]
-        unwanted = EXTENDED_MOUSE_BUTTONS.to_bytes(4, "big", signed=True)
-        self._long_pointer = self.extended_pointer and not self.watching and unwanted in wanted
-        if self._long_pointer:
-            return message
-        kept = [encoding for encoding in wanted if encoding != unwanted]
+        wanted = [int.from_bytes(message[i : i + 4], "big", signed=True) for i in range(4, len(message), 4)]
+        self._long_pointer = self.extended_pointer and not self.watching and EXTENDED_MOUSE_BUTTONS in wanted
+        self._sizes = EXTENDED_DESKTOP_SIZE in wanted
+        unwanted = {COPY_RECT} if self.part else set()
+        if not self._long_pointer:
+            unwanted.add(EXTENDED_MOUSE_BUTTONS)
+        kept = [encoding.to_bytes(4, "big", signed=True) for encoding in wanted if encoding not in unwanted]
         return message[:2] + len(kept).to_bytes(2, "big") + b"".join(kept)
 
 
@@ -205,6 +225,19 @@ def _u16(buffer: bytes | bytearray, at: int) -> int:
     return buffer[at] << 8 | buffer[at + 1]
 
 
+def _within(area: Area, message: bytes) -> bytes:
+    """A rectangle or a point, moved and cut to what lies within `area`: at least one pixel of it."""
+    x, y = _u16(message, 2), _u16(message, 4)
+    left = min(max(x, area.x), area.x + area.width - 1)
+    top = min(max(y, area.y), area.y + area.height - 1)
+    placed = message[:2] + left.to_bytes(2, "big") + top.to_bytes(2, "big")
+    if message[0] == POINTER:
+        return placed + message[6:]
+    right = min(max(x + _u16(message, 6), left + 1), area.x + area.width)
+    bottom = min(max(y + _u16(message, 8), top + 1), area.y + area.height)
+    return placed + (right - left).to_bytes(2, "big") + (bottom - top).to_bytes(2, "big")
+
+
 def _size_request(message: bytes) -> SizeRequest:
     return SizeRequest(
         _u16(message, 2),
@@ -213,4 +246,5 @@ def _size_request(message: bytes) -> SizeRequest:
             Area(_u16(message, i + 4), _u16(message, i + 6), _u16(message, i + 8), _u16(message, i + 10))
             for i in range(8, len(message), 16)
         ),
+        message,
     )

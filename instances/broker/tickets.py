@@ -8,7 +8,7 @@ from django.db import connection as database
 from django.db import transaction
 from django.db.models.functions import Now
 
-from auth import audit
+from auth import audit, bus
 from auth.digests import digest_of
 from auth.models import User
 from instances.errors import Denied, NotFound, TicketRefused
@@ -40,6 +40,7 @@ class Admission:
     mode: str
     session: str
     cloud: Cloud
+    monitor: int | None = None
 
 
 def redeem(
@@ -93,7 +94,15 @@ def _redeem(ticket: str, app: str, broker: str, visitor: Visitor, key: str | Non
 def admission_of(seat: Connection, instance: Instance) -> Admission:
     assert instance.cloud, "what is open runs somewhere"
     return Admission(
-        seat.pk, instance.pk, instance.key, seat.user_id, seat.app, seat.mode, seat.session, instance.cloud
+        connection=seat.pk,
+        instance=instance.pk,
+        key=instance.key,
+        user=seat.user_id,
+        app=seat.app,
+        mode=seat.mode,
+        session=seat.session,
+        cloud=instance.cloud,
+        monitor=seat.monitor,
     )
 
 
@@ -131,6 +140,8 @@ def close(seat: UUID, ending: Ending, *, bytes_in: int = 0, bytes_out: int = 0) 
         Connection.objects.filter(pk=seat).update(
             closed=Now(), reason=row.reason, bytes_in=row.bytes_in, bytes_out=row.bytes_out
         )
+        if row.monitor is not None:
+            bus.announce("monitors", instance=str(row.instance_id))
         user = row.user
         audit.record(
             "connection.close",

@@ -22,6 +22,8 @@ from instances.states import State
 from .visibility import find
 
 LIFETIME = timedelta(seconds=30)
+MONITORS = 4
+"""Screens that may have windows of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ def connect(
     """A ticket for `app` of a ready instance, bound to the user, the instance, the mode and the login `session`."""
     if mode not in Mode.values:
         raise Invalid({"mode": "The mode is control or watch."})
+    if monitor is not None and not (app == App.DESKTOP and 1 <= monitor <= MONITORS):
+        raise Invalid({"monitor": f"A window shows one of the screens 1 to {MONITORS} of a desktop."})
     actor = acting_user.as_actor()
     action = Action.CONTROL if mode == Mode.CONTROL else Action.WATCH
     with transaction.atomic():

@@ -88,20 +88,22 @@ def describe(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
 
 @require_POST
 def connections(request: HttpRequest, instance_id: UUID) -> JsonResponse:
-    """A ticket for the pages' own scripts: `{app, mode}` in, `{url, ticket, protocol}` out, or `{detail}`."""
+    """A ticket for the pages' own scripts: `{app, mode, monitor}` in, `{url, ticket, protocol}` out, or `{detail}`."""
     if not request.user.is_authenticated:
         return JsonResponse({"detail": "You are signed out. Sign in again to go on."}, status=401)
     try:
         wanted: dict[str, Any] = json.loads(request.body)
         app, mode = str(wanted["app"]), str(wanted.get("mode", "control"))
+        monitor = None if wanted.get("monitor") is None else int(wanted["monitor"])
     except (ValueError, KeyError, TypeError, AttributeError):
-        return JsonResponse({"detail": "The body must be JSON with app and mode."}, status=400)
+        return JsonResponse({"detail": "The body must be JSON with app, mode and monitor."}, status=400)
     try:
         seat = connecting.connect(
             instance_id,
             acting_user=user_of(request),
             app=app,
             mode=mode,
+            monitor=monitor,
             session=session_digest(request.session.session_key),
         )
     except InstanceError as error:

@@ -25,6 +25,8 @@ def desktop(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
     if not instance.is_open:
         return redirect("instances:progress", instance_id)
     context = context_of(actor, instance) | {
+        # A window beside the first one; what it may is asked with its ticket.
+        "monitor": 2 if request.GET.get("monitor") == "2" else None,
         "ending": ending(instance, within=TIMED),
         "display": DEFAULT | instance.display,
         "resolutions": RESOLUTIONS,

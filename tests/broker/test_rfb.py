@@ -67,23 +67,24 @@ def fed(judge: Filter, parts: list[bytes]) -> bytes:
     return b"".join(judge.feed(part) for part in parts)
 
 
+def understands(messages: list[bytes]) -> bool:
+    """Whether the last word about encodings was that sizes are understood."""
+    said = [m for m in messages if m[0] == 2]
+    return bool(said) and struct.pack(">i", -308) in [said[-1][i : i + 4] for i in range(4, len(said[-1]), 4)]
+
+
 @given(conversation, st.lists(st.integers(0, 5000), max_size=40), st.booleans())
 @settings(max_examples=400, deadline=None)
 def test_any_split_of_any_conversation_lets_the_same_through(
     messages: list[bytes], cuts: list[int], watching: bool
 ) -> None:
     judge = Filter(watching=watching, clipboard_limit=CLIPBOARD_LIMIT)
-    allowed = {0, 2, 3, 150, 248} | (set() if watching else {4, 5, 6, 251, 255})
-    introduced = next((at for at, m in enumerate(messages) if m[0] == 2), len(messages))
-    expected = [
-        m
-        for at, m in enumerate(messages)
-        if m[0] in allowed
-        and not (m[0] == 6 and len(m) - 8 > CLIPBOARD_LIMIT)
-        and not (m[0] == 251 and at < introduced)
-    ]
+    allowed = {0, 2, 3, 150, 248} | (set() if watching else {4, 5, 6, 255})
+    expected = [m for m in messages if m[0] in allowed and not (m[0] == 6 and len(m) - 8 > CLIPBOARD_LIMIT)]
+    taken = [] if watching else [m for at, m in enumerate(messages) if m[0] == 251 and understands(messages[:at])]
     assert fed(judge, pieces(b"".join(messages), cuts)) == b"".join(expected)
-    assert judge.dropped == len(messages) - len(expected)
+    assert judge.dropped == len(messages) - len(expected) - len(taken)
+    assert (judge.size_request.raw if judge.size_request else None) == (taken[-1] if taken else None)
     assert judge.inputs == sum(m[0] in {4, 5, 6, 255} for m in expected)
     assert judge.at_boundary
 
@@ -179,16 +180,59 @@ def test_a_role_changes_between_two_messages() -> None:
     assert judge.feed(pointer()) == pointer()
 
 
-def test_a_size_before_the_encodings_is_dropped_because_it_crashes_servers() -> None:
+def test_a_size_from_who_does_not_understand_sizes_is_dropped_because_it_crashes_servers() -> None:
     judge = Filter(watching=False)
     assert judge.feed(desktop_size((0, 0, 640, 480))) == b""
-    assert judge.feed(encodings(0) + desktop_size((0, 0, 640, 480)))[-24:] == desktop_size((0, 0, 640, 480))
+    assert judge.feed(encodings(0) + desktop_size((0, 0, 640, 480))) == encodings(0)
+    assert (judge.dropped, judge.size_request) == (2, None)
 
 
-def test_a_wish_for_another_size_is_reported() -> None:
+def test_a_wish_for_another_size_is_taken_out_and_reported() -> None:
     judge = Filter(watching=False)
-    judge.feed(encodings(0) + desktop_size((0, 0, 1920, 1080), (1920, 0, 1920, 1080)) + FENCE)
+    wanted = desktop_size((0, 0, 1920, 1080), (1920, 0, 1920, 1080))
+    assert judge.feed(encodings(-308) + wanted + FENCE) == encodings(-308) + FENCE
     assert judge.size_request == SizeRequest(3840, 1080, (Area(0, 0, 1920, 1080), Area(1920, 0, 1920, 1080)))
+    assert judge.size_request.raw == wanted
     watching = Filter(watching=True)
     assert watching.feed(desktop_size((0, 0, 640, 480))) == b""
     assert watching.size_request is None
+
+
+RECTANGLE = st.tuples(*(st.integers(0, 65535) for _ in range(4)))
+AREA = st.builds(Area, st.integers(0, 8000), st.integers(0, 8000), st.integers(1, 8000), st.integers(1, 8000))
+
+
+@given(AREA, RECTANGLE, st.sampled_from([3, 150]), st.integers(1, 9))
+def test_a_window_of_one_screen_asks_for_no_pixel_of_another(
+    area: Area, asked: tuple[int, ...], kind: int, cut: int
+) -> None:
+    judge = Filter(watching=True, part=True)
+    judge.area = area
+    message = struct.pack(">BB4H", kind, 1, *asked)
+    flag, x, y, width, height = struct.unpack(">xB4H", fed(judge, [message[:cut], message[cut:]]))
+    assert flag == 1 and width > 0 and height > 0
+    assert area.x <= x and x + width <= area.x + area.width
+    assert area.y <= y and y + height <= area.y + area.height
+    wanted_x, wanted_y, wanted_width, wanted_height = asked
+    if area.x <= wanted_x and wanted_x + wanted_width <= area.x + area.width and wanted_width:
+        assert (x, width) == (wanted_x, wanted_width), "what lies within stays as it was"
+    if area.y <= wanted_y and wanted_y + wanted_height <= area.y + area.height and wanted_height:
+        assert (y, height) == (wanted_y, wanted_height)
+
+
+@given(AREA, st.integers(0, 65535), st.integers(0, 65535), st.booleans())
+def test_a_window_of_one_screen_points_at_no_other(area: Area, x: int, y: int, long: bool) -> None:
+    judge = Filter(watching=False, part=True, extended_pointer=True)
+    judge.area = area
+    if long:
+        judge.feed(encodings(EXTENDED_MOUSE_BUTTONS))
+    message = struct.pack(">BBHH", 5, 0x81 if long else 1, x, y) + (b"\1" if long else b"")
+    passed = judge.feed(message)
+    assert len(passed) == len(message) and passed[:2] == message[:2] and passed[6:] == message[6:]
+    at_x, at_y = struct.unpack(">HH", passed[2:6])
+    assert area.x <= at_x < area.x + area.width and area.y <= at_y < area.y + area.height
+
+
+def test_a_window_of_one_screen_has_nothing_copied_from_another() -> None:
+    judge = Filter(watching=False, part=True)
+    assert judge.feed(encodings(1, 7, -308)) == encodings(7, -308)

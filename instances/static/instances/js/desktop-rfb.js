@@ -1,13 +1,18 @@
 // noVNC's client, for desktops with several monitors: it knows the screens and can ask for others (message 251).
+// With the option `monitor` (1 is the leftmost) it draws that screen alone, and asks for no other pixels.
 // Also counts what statistics need. Events beside noVNC's own: `screens` {screens}, `layoutrefused` {status}.
 import RFB from "../../vendor/novnc/core/rfb.js";
+import { place } from "./desktop-monitor.js";
 
 const PROBE = { x: 0, y: 0, width: 1, height: 1 };
 
 export default class DesktopRFB extends RFB {
   constructor(target, socket, options) {
     super(target, socket, options);
+    this.monitor = options.monitor ?? null;
     this.screens = [];
+    this._at = { x: 0, y: 0 };
+    if (this.monitor) place(this._sock, this._at);
     this.frames = 0;
     this.bytes = 0;
     this.latency = null; // ms from asking for one pixel until it is here
@@ -51,20 +56,41 @@ export default class DesktopRFB extends RFB {
     if (socket.rQwait("ExtendedDesktopSize", length)) return false;
     const bytes = socket.rQpeekBytes(length);
     const { x: asker, y: status } = this._FBU;
+    const refused = asker === 1 && status !== 0;
+    const screens = screensIn(bytes);
+    const mine = this.monitor && !refused ? this._mine(screens) : null;
+    const moved = mine && (mine.x !== this._at.x || mine.y !== this._at.y);
+    if (mine) {
+      this._FBU.width = mine.width;
+      this._FBU.height = mine.height;
+      this._at = { x: mine.x, y: mine.y };
+      place(this._sock, this._at);
+    }
     const done = super._handleExtendedDesktopSize();
-    if (asker === 1 && status !== 0) {
+    if (moved) RFB.messages.fbUpdateRequest(this._sock, false, 0, 0, this._fbWidth, this._fbHeight);
+    if (refused) {
       this.dispatchEvent(new CustomEvent("layoutrefused", { detail: { status } }));
     } else {
-      this.screens = screensIn(bytes);
+      this.screens = screens;
       this.dispatchEvent(new CustomEvent("screens", { detail: { screens: this.screens } }));
     }
     return done;
   }
 
+  // Until the desktop has this window's own screen, the nearest that there is.
+  _mine(screens) {
+    return screens.find(({ id }) => id === this.monitor - 1) ?? screens[Math.min(this.monitor, screens.length) - 1];
+  }
+
   _handleDataRect() {
     const { x, y } = this._FBU;
+    this._FBU.x = x - this._at.x;
+    this._FBU.y = y - this._at.y;
+    const probed = this._FBU.x === PROBE.x && this._FBU.y === PROBE.y;
     const done = super._handleDataRect();
-    if (done && this._probed !== null && x === PROBE.x && y === PROBE.y) {
+    this._FBU.x = x; // a decoder that waits for more is called again with it
+    this._FBU.y = y;
+    if (done && this._probed !== null && probed) {
       this.latency = performance.now() - this._probed;
       this._probed = null;
     }

@@ -9,8 +9,9 @@ const SLOWEST = 15, PATIENCE = 20000, REFUSALS = 3;
 const SOON_BACK = ["queued", "starting", "restarting", "ready"];
 
 export default class Session extends EventTarget {
-  constructor(target, connections) {
+  constructor(target, connections, monitor = null) {
     super();
+    this.monitor = monitor; // the one screen that this window shows; null: all
     this.target = target;
     this.connections = connections;
     this.rfb = null;
@@ -27,7 +28,7 @@ export default class Session extends EventTarget {
     this._say("connecting");
     let given;
     try {
-      given = await seat(this.connections, "desktop");
+      given = await seat(this.connections, "desktop", { monitor: this.monitor });
     } catch (error) {
       if (!(error instanceof NoSeat)) throw error;
       if (attempt === this._attempt) this._noSeat(error);
@@ -52,7 +53,7 @@ export default class Session extends EventTarget {
     const socket = new WebSocket(url, [protocol, `ticket.${ticket}`]);
     this._socket = socket;
     socket.addEventListener("close", (event) => { if (socket === this._socket) this._closed(event); });
-    const rfb = new DesktopRFB(this.target, socket, { shared: true });
+    const rfb = new DesktopRFB(this.target, socket, { shared: true, monitor: this.monitor });
     this.rfb = rfb;
     this._say("opened", { rfb });
     const late = setTimeout(() => socket.close(), PATIENCE);

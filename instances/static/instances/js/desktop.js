@@ -4,6 +4,7 @@ import { draw, freeze, lift } from "./desktop-curtain.js";
 import "./desktop-ending.js";
 import { press } from "./desktop-keys.js";
 import { same, screensFor } from "./desktop-layout.js";
+import { FirstWindow, SecondWindow } from "./desktop-second.js";
 import Session from "./desktop-session.js";
 import Statistics from "./desktop-statistics.js";
 import Toolbar from "./desktop-toolbar.js";
@@ -13,9 +14,10 @@ import { toast } from "./toasts.js";
 const root = document.documentElement;
 const target = document.getElementById("screen");
 const pill = document.getElementById("pill");
-const kept = `layout ${target.dataset.id}`; // as it was last changed in this browser, for its windows
+const second = target.dataset.monitor === "2";
+const kept = `layout ${target.dataset.id}${second ? " 2" : ""}`; // as it was last changed in this browser
 const choice = { ...JSON.parse(document.getElementById("display").textContent), ...recall() };
-const session = new Session(target, target.dataset.connections);
+const session = new Session(target, target.dataset.connections, second ? 2 : null);
 const clipboard = new Clipboard(document.getElementById("panel-clipboard"));
 const statistics = new Statistics(document.getElementById("panel-statistics"));
 const toolbar = new Toolbar(pill, () => session.rfb?.focus());
@@ -63,6 +65,12 @@ function arrange() {
   const { rfb } = session;
   if (!rfb?.screens.length || root.dataset.connection !== "connected") return;
   rfb.arranged = true;
+  if (session.monitor) {
+    // How large this window is; what the desktop is told of all windows is the broker's business.
+    const [{ width, height }] = screensFor({ ...choice, layout: "single" }, target.clientWidth, target.clientHeight);
+    rfb.setScreens([{ id: session.monitor - 1, x: 0, y: 0, width, height }]);
+    return;
+  }
   const wanted = screensFor(choice, target.clientWidth, target.clientHeight, rfb.screens);
   if (!same(wanted, rfb.screens)) rfb.setScreens(wanted);
 }
@@ -128,6 +136,7 @@ const actions = {
   }, "image/png"),
   reconnect: () => session.reconnect(),
   leave: () => session.leave(),
+  shut: () => window.close(),
 };
 
 document.addEventListener("click", (event) => {
@@ -145,6 +154,23 @@ addEventListener("online", () => { if (root.dataset.connection === "interrupted"
 document.addEventListener("fullscreenchange", () => {
   pill.querySelector("[data-do=full]").setAttribute("aria-pressed", String(Boolean(document.fullscreenElement)));
 });
+
+if (second) new SecondWindow(target.dataset.id).addEventListener("sent-away", () => session.leave());
+else {
+  const button = pill.querySelector("[data-do=second]");
+  const other = new FirstWindow(target.dataset.id, button.dataset.url);
+  const show = (open) => {
+    button.setAttribute("aria-pressed", String(open));
+    button.ariaLabel = button.title = open ? "Close the second screen" : "Open a second screen";
+    layout.querySelector("[data-one-window]").disabled = open;
+    session.monitor = open ? 1 : null;
+    session.reconnect();
+  };
+  other.addEventListener("opened", () => show(true));
+  other.addEventListener("closed", () => show(false));
+  other.addEventListener("refused", ({ detail }) => toast(detail.text, "danger"));
+  actions.second = () => (other.open ? other.dismiss() : other.show());
+}
 
 fillPanel();
 root.dataset.connection = "connecting";

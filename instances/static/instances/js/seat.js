@@ -7,7 +7,7 @@ export class NoSeat extends Error {
   }
 }
 
-export async function seat(url, app, mode = "control") {
+export async function seat(url, app, { mode = "control", monitor = null } = {}) {
   let response;
   try {
     response = await fetch(url, {
@@ -17,7 +17,7 @@ export async function seat(url, app, mode = "control") {
         "Content-Type": "application/json",
         "X-CSRFToken": document.querySelector("meta[name=csrf-token]").content,
       },
-      body: JSON.stringify({ app, mode }),
+      body: JSON.stringify({ app, mode, monitor }),
     });
   } catch {
     throw new NoSeat("The portal does not answer. Check your network.", 0);
