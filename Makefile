@@ -5,7 +5,7 @@ python := .venv/bin/python
 SEEDS ?= 3 4 5
 
 .PHONY: demo test test-openstack test-images check format
-.PHONY: bench bench-catalogue bench-lifecycle bench-openstack chaos screenshots lock
+.PHONY: bench bench-broker bench-catalogue bench-lifecycle bench-openstack chaos screenshots lock
 
 demo: ## everything on this machine: installs what is missing, starts, prints an address
 	@scripts/install
@@ -39,6 +39,10 @@ format:
 bench: ## how fast an instance starts and how fast the home page is
 	@scripts/install test
 	@$(python) -m tests.bench
+
+bench-broker: ## the broker beside websockify and configurable-http-proxy, ROUNDS times
+	@scripts/install test
+	@$(python) -m tests.bench_broker
 
 bench-catalogue: ## how fast a large catalogue is taken over, and lists with it
 	@scripts/install test
