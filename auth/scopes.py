@@ -17,6 +17,7 @@ class Scope(StrEnum):
     INSTANCES_CONTROL = "instances:control"
     INSTANCES_DELETE = "instances:delete"
     INSTANCES_CONNECT = "instances:connect"
+    INSTANCES_SHARE = "instances:share"
     QUOTAS_READ = "quotas:read"
     ROLES_READ = "roles:read"
     AUDIT_READ = "audit:read"
@@ -43,6 +44,7 @@ _DESCRIPTIONS = {
     Scope.INSTANCES_CONTROL: "Start, stop, restart, rename and extend your instances.",
     Scope.INSTANCES_DELETE: "Delete your instances for good.",
     Scope.INSTANCES_CONNECT: "Open your desktops and JupyterLabs, with the data in them.",
+    Scope.INSTANCES_SHARE: "Let people of your teams into your instances, and end it.",
     Scope.QUOTAS_READ: "See your quotas and how much of them is in use.",
     Scope.ROLES_READ: "See who holds which role at the facility.",
     Scope.AUDIT_READ: "Read the audit trail.",
@@ -57,6 +59,7 @@ OPERATIONS: dict[str, Scope] = {
     "GET instances/": Scope.INSTANCES_READ,
     "GET instances/{id}/": Scope.INSTANCES_READ,
     "GET instances/{id}/events/": Scope.INSTANCES_READ,
+    "GET instances/{id}/members/": Scope.INSTANCES_READ,
     "POST instances/": Scope.INSTANCES_LAUNCH,
     "PATCH instances/{id}/": Scope.INSTANCES_CONTROL,
     "POST instances/{id}/start/": Scope.INSTANCES_CONTROL,
@@ -69,6 +72,9 @@ OPERATIONS: dict[str, Scope] = {
     "POST extensions/{id}/withdraw/": Scope.INSTANCES_CONTROL,
     "DELETE instances/{id}/": Scope.INSTANCES_DELETE,
     "POST instances/{id}/connections/": Scope.INSTANCES_CONNECT,
+    "GET instances/{id}/candidates/": Scope.INSTANCES_SHARE,
+    "POST instances/{id}/members/": Scope.INSTANCES_SHARE,
+    "DELETE instances/{id}/members/{id}/": Scope.INSTANCES_SHARE,
     "GET quotas/": Scope.QUOTAS_READ,
     "GET roles/": Scope.ROLES_READ,
     "GET audit/": Scope.AUDIT_READ,

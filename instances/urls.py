@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from instances.views import actions, desktop, detail, experiments, guests, home, mail, new, progress, time, why
+from instances.views import actions, desktop, detail, experiments, guests, home, mail, new, progress, sharing, time, why
 from instances.views.administration import (
     catalogues,
     clouds,
@@ -44,6 +44,10 @@ urlpatterns = [
     path("instances/<uuid:instance_id>/endings/", time.endings, name="endings"),
     path("instances/<uuid:instance_id>/time/", time.more, name="time"),
     path("instances/<uuid:instance_id>/describe/", actions.describe, name="describe"),
+    path("instances/<uuid:instance_id>/people/", sharing.people, name="people"),
+    path("instances/<uuid:instance_id>/people/candidates/", sharing.candidates, name="candidates"),
+    path("instances/<uuid:instance_id>/share/", sharing.share, name="share"),
+    path("instances/<uuid:instance_id>/unshare/", sharing.unshare, name="unshare"),
     path("account/mail/", mail.mail, name="mail"),
     path("guests/boot/", guests.boot, name="guest_boot"),
     path("guests/heartbeat/", guests.heartbeat, name="guest_heartbeat"),

@@ -15,8 +15,9 @@ from auth import bus
 from auth.access import Role
 from auth.digests import session_digest
 from auth.models import User
-from instances.policy import OVERSEERS
-from instances.services.visibility import visible_to
+from instances.models import Member
+from instances.policy import OVERSEERS, Action, may
+from instances.services.visibility import facts, visible_to
 
 STAFF, SUPPORT = "staff", "support"
 OWN = ("user-", "session-")
@@ -65,6 +66,10 @@ class Events(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         if await database_sync_to_async(_sees)(self.scope["user"], event["message"]["instance"]):
             await self.send_json(event["message"])
 
+    async def told_if_watching(self, event: dict[str, Any]) -> None:
+        if await database_sync_to_async(_watches)(self.scope["user"], event["message"]["instance"]):
+            await self.send_json(event["message"])
+
     async def ended(self, event: dict[str, Any]) -> None:
         await self.close(SIGNED_OUT)
 
@@ -75,13 +80,20 @@ def _groups(user: User) -> list[str]:
     told_of_rights = [f"rights-{account}" for account in actor.accounts]
     if actor.has(*OVERSEERS, Role.AUDITOR):
         return [*told_of_rights, STAFF]
-    looks_after = [SUPPORT] if actor.instruments or actor.supports or actor.controls else []
+    let_in = Member.objects.filter(user__in=actor.accounts).exists()
+    looks_after = [SUPPORT] if let_in or actor.instruments or actor.supports or actor.controls else []
     return told_of_rights + [f"owner-{account}" for account in actor.accounts] + looks_after
 
 
 def _sees(user: User, instance: str) -> bool:
     actor = user.as_actor()
     return visible_to(actor).filter(pk=instance).exclude(owner__in=actor.accounts).exists()
+
+
+def _watches(user: User, instance: str) -> bool:
+    actor = user.as_actor()
+    row = visible_to(actor).filter(pk=instance).first()
+    return bool(row and may(actor, Action.WATCH, facts(row)))
 
 
 async def fan_out() -> None:
@@ -94,6 +106,9 @@ async def fan_out() -> None:
                 names = [f"owner-{owner}", STAFF]
                 told = {key: message[key] for key in ("topic", "instance", "state")}
                 await layer.group_send(SUPPORT, {"type": "told_if_seen", "message": told})
+            case {"topic": "people"}:
+                # Owners and members alike: who is there is told to everybody who may look.
+                kind, names = "told_if_watching", [name for name in layer.groups if name.startswith("user-")]
             case {"topic": "close", "session": session}:
                 kind, names = "ended", [f"session-{session}"]
             case {"topic": "close", "user": user}:

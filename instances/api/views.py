@@ -26,10 +26,11 @@ from instances.services.options import bounds_for, flavour_choices
 from instances.services.restart import restart
 from instances.services.start import start
 from instances.services.stop import stop
-from instances.services.visibility import EXPERIMENTS, find, visible_to
+from instances.services.visibility import RELATED, find, visible_to
 from instances.states import State
 
 from . import serializers as shapes
+from .members import MemberActions
 from .time import TimeActions
 
 
@@ -94,7 +95,13 @@ class ExperimentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         return {"entitlements": entitlements, "stored": grants.stored}
 
 
-class InstanceViewSet(TimeActions, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Instance]):
+class InstanceViewSet(
+    TimeActions,
+    MemberActions,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    viewsets.GenericViewSet[Instance],
+):
     """Instances that you may see; deleted ones are left out of the list unless `?state=deleted` asks for them."""
 
     serializer_class = shapes.InstanceSerializer
@@ -106,7 +113,7 @@ class InstanceViewSet(TimeActions, mixins.ListModelMixin, mixins.RetrieveModelMi
         rows = visible_to(asker(self.request).as_actor()).select_related("owner", "environment", "flavour")
         if self.action == "list" and self.request.query_params.get("state") != State.DELETED:
             rows = rows.exclude(state=State.DELETED)
-        return rows.prefetch_related(EXPERIMENTS)
+        return rows.prefetch_related(*RELATED)
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "actor": asker(self.request).as_actor()}

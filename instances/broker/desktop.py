@@ -175,7 +175,7 @@ async def _splice(
     line: Line, seat: Seat, presence: Presence, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> Ending:
     """Both directions, each as slow as its slower side; the first that ends, ends the other."""
-    judge = Filter(watching=seat.admission.mode != Mode.CONTROL, part=seat.admission.monitor is not None)
+    judge = Filter(watching=seat.mode != Mode.CONTROL, part=seat.admission.monitor is not None)
 
     async def down() -> Ending:
         while data := await reader.read(BUFFER):

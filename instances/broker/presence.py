@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import Error as DatabaseError
 
 from auth import bus
-from instances.models.connection import App
+from instances.models.connection import App, Mode
 from instances.states import OPEN
 
 from . import arrangements, ledger, tickets
@@ -42,12 +42,19 @@ class Seat:
         self.relays = 0
         """Requests and sockets under way; a seat of a web app may have many or none."""
         self.used = True
+        self.mode = admission.mode
         self.inject: Callable[[bytes], None] | None = None
         """Says something to the desktop between two messages of the browser; None before and after the relay."""
         self.filter: Filter | None = None
         """What judges the browser's messages, while they are relayed."""
         self.held: SizeRequest | None = None
         """A size that has to wait until no window shows a single screen."""
+
+    def set_mode(self, mode: str) -> None:
+        """What its person may do from now on; the connection goes on."""
+        self.mode = mode
+        if self.filter:
+            self.filter.watching = mode != Mode.CONTROL
 
     def end(self, ending: Ending) -> None:
         if not self.ended.done():
@@ -127,8 +134,11 @@ class Presence:
 
     async def confirm(self, seat: Seat) -> None:
         """Look at the rows once more, for what was told between the ticket and `add`."""
-        if ending := await in_database(tickets.ending_of, seat.admission):
-            self.end(seat, ending)
+        standing = await in_database(tickets.standing, seat.admission)
+        if isinstance(standing, Ending):
+            self.end(seat, standing)
+        elif standing != seat.mode:
+            seat.set_mode(standing)
 
     def resize(self, seat: Seat, size: SizeRequest) -> None:
         """Somebody in control of a desktop wants another size of it, or of the screen that their window shows."""

@@ -82,6 +82,7 @@ def _redeem(ticket: str, app: str, broker: str, visitor: Visitor, key: str | Non
         address=visitor.address,
         agent=visitor.agent[:300],
     )
+    bus.announce("people", instance=str(allowed.pk))
     audit.record(
         "connection.open",
         f"instance:{allowed.pk}",
@@ -117,15 +118,15 @@ def by_cookie(digest: str, *, key: str) -> Admission | None:
     return admission_of(seat, allowed)
 
 
-def ending_of(admission: Admission) -> Ending | None:
-    """Why this seat may not be held any longer, from the database; None while it may."""
+def standing(admission: Admission) -> Ending | Mode:
+    """In which mode this seat may be held, from the database, or why it may not be any longer."""
     seat = Connection.objects.select_related("user").filter(pk=admission.connection).first()
     if seat is None or seat.closed:
         return Ending(REVOKED, seat.reason if seat else "Your account is closed.")
     allowed = _allowed(seat.user, seat.instance_id, seat.mode)
     if isinstance(allowed, Ending):
         return allowed
-    return None if _known(seat.session) else Ending(REVOKED, "You have signed out.")
+    return Mode(seat.mode) if _known(seat.session) else Ending(REVOKED, "You have signed out.")
 
 
 def close(seat: UUID, ending: Ending, *, bytes_in: int = 0, bytes_out: int = 0) -> bool:
@@ -142,6 +143,7 @@ def close(seat: UUID, ending: Ending, *, bytes_in: int = 0, bytes_out: int = 0) 
         )
         if row.monitor is not None:
             bus.announce("monitors", instance=str(row.instance_id))
+        bus.announce("people", instance=str(row.instance_id))
         user = row.user
         audit.record(
             "connection.close",

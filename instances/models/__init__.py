@@ -5,6 +5,7 @@ from .guest import Boot, Guest
 from .instance import Instance, InstanceEvent
 from .lifetime import ExtensionRequest, LifetimeRule, Load
 from .mail import Mail
+from .member import Member
 from .quota import Quota
 from .stray import Stray
 
@@ -23,6 +24,7 @@ __all__ = [
     "LifetimeRule",
     "Load",
     "Mail",
+    "Member",
     "Quota",
     "Stray",
     "Ticket",

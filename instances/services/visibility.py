@@ -11,11 +11,12 @@ from auth.access import Actor, Role
 from auth.data import Part, window
 from auth.models import Experiment
 from instances.errors import Denied, NotFound
-from instances.models import Instance
+from instances.models import Instance, Member
 from instances.policy import OVERSEERS, Action, InstanceFacts, may
 from instances.states import State
 
 EXPERIMENTS = Prefetch("experiments", queryset=Experiment.objects.select_related("proposal", "instrument"))
+RELATED = (EXPERIMENTS, "members")
 """To be fetched with instances: then the rules cost no query."""
 
 
@@ -25,11 +26,17 @@ def visible_to(actor: Actor, *, at: datetime | None = None) -> QuerySet[Instance
         return Instance.objects.none()
     if actor.has(*OVERSEERS, Role.AUDITOR):
         return Instance.objects.all()
-    mine = Q(owner__in=actor.accounts)
+    now = at or timezone.now()
+    let_in = Member.objects.filter(_holds(now), user__in=actor.accounts)
+    mine = Q(owner__in=actor.accounts) | Q(pk__in=let_in.values("instance"))
     if not (actor.instruments or actor.supports or actor.controls):
         return Instance.objects.filter(mine)
-    looked_after = Instance.experiments.through._default_manager.filter(_looked_after(actor, at or timezone.now()))
+    looked_after = Instance.experiments.through._default_manager.filter(_looked_after(actor, now))
     return Instance.objects.filter(mine | Q(pk__in=looked_after.values("instance")))
+
+
+def _holds(now: datetime) -> Q:
+    return Q(until=None) | Q(until__gt=now)
 
 
 def _looked_after(actor: Actor, now: datetime) -> Q:
@@ -66,11 +73,12 @@ def facts(instance: Instance, *, at: datetime | None = None) -> InstanceFacts:
         instruments=frozenset(e.instrument_id for e in experiments if not e.proposal.proprietary),
         supported=frozenset(e.pk for e in experiments if _is_supported(e, now)),
         controlled=frozenset(e.instrument_id for e in experiments if _is_near(e, now)),
+        members={m.user_id: m.role for m in instance.members.all() if m.until is None or m.until > now},
     )
 
 
 def experiments_of(instance: Instance) -> list[Experiment]:
-    prefetch_related_objects([instance], EXPERIMENTS)  # which does nothing when that was done
+    prefetch_related_objects([instance], *RELATED)  # which does nothing when that was done
     return list(instance.experiments.all())
 
 

@@ -70,6 +70,8 @@ def allowed(actor: Actor, instance: Instance) -> dict[str, bool]:
         "pin": (Action.PIN, state not in {State.DELETING, State.DELETED}),
         "watch": (Action.WATCH, True),
         "inspect": (Action.INSPECT, True),
+        "share": (Action.SHARE, state not in {State.DELETING, State.DELETED}),
+        "look": (Action.WATCH, instance.is_open),
     }
     return {name: sensible and bool(may(actor, action, subject)) for name, (action, sensible) in fits.items()}
 

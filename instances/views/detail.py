@@ -13,6 +13,7 @@ from instances.policy import Action
 from instances.services.visibility import find
 
 from .common import console_of, context_of, page, user_of
+from .sharing import people_of
 from .time import time_of
 
 LATEST = 100
@@ -24,7 +25,7 @@ def detail(request: HttpRequest, instance_id: UUID) -> HttpResponse:
     actor = user_of(request).as_actor()
     instance = find(instance_id, actor=actor, action=Action.SEE)
     context = context_of(actor, instance) | time_of(instance)
-    context |= {
+    context |= people_of(actor, instance) | {
         "grants": by_proposal(instance),
         "events": instance.events.select_related("actor").order_by("-id")[:LATEST],
         "console": console_of(instance) if context["may"]["inspect"] else None,

@@ -17,12 +17,12 @@ from instances.policy import OVERSEERS, Action
 from instances.services import options
 from instances.services.lifetimes import all_rules
 from instances.services.queue import turns as turns_of
-from instances.services.visibility import EXPERIMENTS, find, visible_to
+from instances.services.visibility import RELATED, find, visible_to
 from instances.states import State
 
 from .common import context_of, page, user_of
 
-CARDS, ROWS = 12, 50
+CARDS, ROWS, SHARED = 12, 50, 24
 
 
 @require_safe
@@ -31,10 +31,12 @@ def home(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
     actor = user.as_actor()
     mine = with_relations(Instance.objects.filter(owner__in=actor.accounts).exclude(state=State.DELETED))
+    shared = with_relations(visible_to(actor).filter(members__user__in=actor.accounts).exclude(state=State.DELETED))
     found = Paginator(mine, CARDS).get_page(request.GET.get("page"))
     context: dict[str, Any] = {
         "found": found,
         "cards": in_context(actor, found.object_list),
+        "shared": in_context(actor, shared.distinct()[:SHARED]),
         "oversees": oversees(actor),
         "section": "home",
     }
@@ -102,7 +104,7 @@ def with_relations(rows: QuerySet[Instance]) -> QuerySet[Instance]:
     """What a card shows, in two queries however many cards there are, and never the pictures' bytes."""
     return (
         rows.select_related("owner", "environment", "flavour", "cloud")
-        .prefetch_related(EXPERIMENTS)
+        .prefetch_related(*RELATED)
         .defer("thumbnail", "notes")
     )
 

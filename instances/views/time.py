@@ -43,7 +43,7 @@ def extend(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
 def endings(request: HttpRequest, instance_id: UUID) -> HttpResponse:
     """What ends soon, for the page of the desktop, which asks again whenever it is told that something changed."""
     actor = user_of(request).as_actor()
-    instance = find(instance_id, actor=actor, action=Action.CONTROL)
+    instance = find(instance_id, actor=actor, action=Action.WATCH)
     return render(
         request, "instances/_endings.html", context_of(actor, instance) | {"ending": ending(instance, within=TIMED)}
     )

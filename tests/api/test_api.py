@@ -47,6 +47,9 @@ def test_the_schema_is_valid_openapi_and_names_every_route(client: Client, facil
     schema = SchemaGenerator().get_schema(request=None, public=True)
     validate_schema(schema)
     assert {path.removeprefix("/api/v1/") for path in schema["paths"]} == {
+        "instances/{id}/members/",
+        "instances/{id}/members/{user}/",
+        "instances/{id}/candidates/",
         "audit/",
         "roles/",
         "environments/",

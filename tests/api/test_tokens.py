@@ -271,7 +271,7 @@ def test_tokens_of_before_keep_what_they_could_do(facility: Facility) -> None:
     ApiToken.objects.update(scopes=[])
     import_module("auth.migrations.0007_tokens_and_trail").keep_what_they_could(apps, None)
     token.refresh_from_db()
-    assert set(token.granted) == set(EVERYDAY) - {Scope.QUOTAS_READ}  # which came later
+    assert set(token.granted) == set(EVERYDAY) - {Scope.QUOTAS_READ, Scope.INSTANCES_SHARE}  # which came later
 
 
 def test_scopes_that_are_no_more_give_nothing() -> None:

@@ -45,6 +45,8 @@ MATRIX = {
     "contact": NEAR,
     "contact_by_role": NEAR,
     "control": {Action.SEE},
+    "viewer": {Action.SEE, Action.WATCH, Action.ASK},
+    "collaborator": {Action.SEE, Action.INSPECT, Action.WATCH, Action.CONTROL, Action.ASK},
 }
 
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 from auth.access import Role
 from auth.data import Part
 from auth.models import Experiment, Instrument, Participation, RoleGrant, User
-from instances.models import Instance
+from instances.models import Instance, Member
 from instances.states import State
 from tests import facility as facilities
 from tests.facility import Facility, experiment, person
@@ -35,6 +35,9 @@ PERSONAS = (
     "blocked_owner",
     "blocked_administrator",
     "owner_who_audits",
+    "viewer",
+    "collaborator",
+    "member_no_longer",
 )
 
 
@@ -57,8 +60,21 @@ class World:
                 for experiments in ([self.running], [self.past], [self.proprietary], [self.past, self.running], []):
                     row = facilities.instance(self.facility, self.people[owner], state)
                     row.experiments.set(experiments)
+                    self.let_in(row)
                     made.append(row)
         return made
+
+    def let_in(self, row: Instance) -> None:
+        """Of the owner's own instances, for the experiment that runs."""
+        if row.owner_id != self.people["owner"].pk or set(row.experiments.all()) != {self.running}:
+            return
+        ago = timezone.now() - timedelta(seconds=1)
+        for name, kind, until in [
+            ("viewer", Member.Role.VIEWER, None),
+            ("collaborator", Member.Role.COLLABORATOR, timezone.now() + timedelta(days=1)),
+            ("member_no_longer", Member.Role.COLLABORATOR, ago),
+        ]:
+            Member.objects.create(instance=row, user=self.people[name], role=kind, until=until)
 
 
 def world() -> World:

@@ -9,8 +9,9 @@ const SLOWEST = 15, PATIENCE = 20000, REFUSALS = 3;
 const SOON_BACK = ["queued", "starting", "restarting", "ready"];
 
 export default class Session extends EventTarget {
-  constructor(target, connections, monitor = null) {
+  constructor(target, connections, mode, monitor = null) {
     super();
+    this.mode = mode;
     this.monitor = monitor; // the one screen that this window shows; null: all
     this.target = target;
     this.connections = connections;
@@ -28,13 +29,19 @@ export default class Session extends EventTarget {
     this._say("connecting");
     let given;
     try {
-      given = await seat(this.connections, "desktop", { monitor: this.monitor });
+      given = await seat(this.connections, "desktop", { mode: this.mode, monitor: this.monitor });
     } catch (error) {
       if (!(error instanceof NoSeat)) throw error;
       if (attempt === this._attempt) this._noSeat(error);
       return;
     }
     if (attempt === this._attempt && !this.over) this._open(given);
+  }
+
+  // What its person may do from now on; the broker lets pass no more than that, whatever is set here.
+  setMode(mode) {
+    this.mode = mode;
+    if (this.rfb) this.rfb.viewOnly = mode !== "control";
   }
 
   reconnect() {
@@ -55,6 +62,7 @@ export default class Session extends EventTarget {
     socket.addEventListener("close", (event) => { if (socket === this._socket) this._closed(event); });
     const rfb = new DesktopRFB(this.target, socket, { shared: true, monitor: this.monitor });
     this.rfb = rfb;
+    rfb.viewOnly = this.mode !== "control";
     this._say("opened", { rfb });
     const late = setTimeout(() => socket.close(), PATIENCE);
     rfb.addEventListener("connect", () => {

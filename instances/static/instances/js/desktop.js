@@ -5,6 +5,7 @@ import "./desktop-ending.js";
 import { press } from "./desktop-keys.js";
 import { same, screensFor } from "./desktop-layout.js";
 import { FirstWindow, SecondWindow } from "./desktop-second.js";
+import People from "./desktop-people.js";
 import Session from "./desktop-session.js";
 import Statistics from "./desktop-statistics.js";
 import Toolbar from "./desktop-toolbar.js";
@@ -17,7 +18,7 @@ const pill = document.getElementById("pill");
 const second = target.dataset.monitor === "2";
 const kept = `layout ${target.dataset.id}${second ? " 2" : ""}`; // as it was last changed in this browser
 const choice = { ...JSON.parse(document.getElementById("display").textContent), ...recall() };
-const session = new Session(target, target.dataset.connections, second ? 2 : null);
+const session = new Session(target, target.dataset.connections, target.dataset.mode, second ? 2 : null);
 const clipboard = new Clipboard(document.getElementById("panel-clipboard"));
 const statistics = new Statistics(document.getElementById("panel-statistics"));
 const toolbar = new Toolbar(pill, () => session.rfb?.focus());
@@ -63,7 +64,7 @@ session.addEventListener("opened", ({ detail: { rfb } }) => watch(rfb));
 // Asks for the chosen screens; what the desktop makes of it comes back as `screens`.
 function arrange() {
   const { rfb } = session;
-  if (!rfb?.screens.length || root.dataset.connection !== "connected") return;
+  if (session.mode !== "control" || !rfb?.screens.length || root.dataset.connection !== "connected") return;
   rfb.arranged = true;
   if (session.monitor) {
     // How large this window is; what the desktop is told of all windows is the broker's business.
@@ -154,6 +155,23 @@ addEventListener("online", () => { if (root.dataset.connection === "interrupted"
 document.addEventListener("fullscreenchange", () => {
   pill.querySelector("[data-do=full]").setAttribute("aria-pressed", String(Boolean(document.fullscreenElement)));
 });
+
+// What only those in control have a use for is not there for who watches.
+function showMode(mode) {
+  root.dataset.mode = mode;
+  pill.querySelector("[data-slot=watching]").hidden = mode === "control";
+  for (const tool of pill.querySelectorAll("[data-control]")) tool.hidden = mode !== "control";
+}
+
+const people = new People(document.getElementById("people"), pill.querySelector("[data-slot=count]"));
+people.addEventListener("mode", ({ detail: { mode } }) => {
+  session.setMode(mode);
+  showMode(mode);
+  toolbar.closePanels();
+  toast(mode === "control" ? "You have control now." : "You watch now: your keys and clicks change nothing.");
+  arrange();
+});
+showMode(session.mode);
 
 if (second) new SecondWindow(target.dataset.id).addEventListener("sent-away", () => session.leave());
 else {

@@ -1,0 +1,140 @@
+"""Who is in an instance, whom its owner let in, and letting people in and out."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_POST, require_safe
+
+from auth.access import Actor
+from instances.errors import Invalid
+from instances.models import Instance, Member
+from instances.models.connection import App, Mode
+from instances.policy import Action, may
+from instances.services import members
+from instances.services import share as sharing
+from instances.services import unshare as unsharing
+from instances.services.visibility import facts, find
+
+from .actions import told
+from .common import context_of, end_of, page, user_of
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Somebody who is there now, through however many windows."""
+
+    account: int
+    name: str
+    initials: str
+    owner: bool
+    you: bool
+    mode: str
+    """`control`, `watch`, or `jupyter` for whoever is in JupyterLab alone."""
+    screens: tuple[int, ...]
+
+
+def people_of(actor: Actor, instance: Instance) -> dict[str, Any]:
+    """What the panel shows to those who may look into the instance, or look after it; nothing to others."""
+    subject = facts(instance)
+    watches, controls = may(actor, Action.WATCH, subject), may(actor, Action.CONTROL, subject)
+    shown = bool(watches or may(actor, Action.INSPECT, subject))
+    shares = bool(may(actor, Action.SHARE, subject))
+    return {
+        "shows_people": shown,
+        "mode": Mode.CONTROL if controls else Mode.WATCH,
+        "present": _present(actor, instance) if shown else [],
+        "members": list(instance.members.select_related("user")) if shown else [],
+        "candidates": members.candidates(instance) if shares else [],
+        "accounts": actor.accounts,
+    }
+
+
+def _present(actor: Actor, instance: Instance) -> list[Present]:
+    seats = instance.connections.filter(closed=None).select_related("user__linked_to").order_by("opened")
+    found: dict[int, list[Any]] = {}
+    for seat in seats:
+        found.setdefault(seat.user.person.pk, []).append(seat)
+    owner = instance.owner.linked_to_id or instance.owner_id
+    people = []
+    for account, held in found.items():
+        person = held[0].user.person
+        modes = {seat.mode if seat.app == App.DESKTOP else "jupyter" for seat in held}
+        mode = next(mode for mode in (Mode.CONTROL, Mode.WATCH, "jupyter") if mode in modes)
+        screens = tuple(sorted({seat.monitor for seat in held if seat.monitor}))
+        you = account in actor.accounts
+        people.append(Present(account, person.name, person.initials, account == owner, you, str(mode), screens))
+    return sorted(people, key=lambda one: (not one.owner, one.name))
+
+
+@require_safe
+@page
+def people(request: HttpRequest, instance_id: UUID) -> HttpResponse:
+    """The panel anew, for pages that were told that somebody came, left, or may something else now."""
+    actor = user_of(request).as_actor()
+    instance = find(instance_id, actor=actor, action=Action.SEE)
+    context = people_of(actor, instance)
+    if not context["shows_people"]:
+        raise Http404
+    return render(request, "instances/_people.html", context_of(actor, instance) | context)
+
+
+@require_safe
+@page
+def candidates(request: HttpRequest, instance_id: UUID) -> HttpResponse:
+    actor = user_of(request).as_actor()
+    instance = find(instance_id, actor=actor, action=Action.SHARE)
+    search = request.GET.get("search", "")[:100]
+    context = {"candidates": members.candidates(instance, search), "search": search}
+    return render(request, "instances/_candidates.html", context)
+
+
+@require_POST
+@page
+def share(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
+    typed = request.POST
+    day = typed.get("until", "")
+
+    def act() -> Instance:
+        until = end_of(day) if day else None
+        if day and until is None:
+            raise Invalid({"until": "Choose a day, or leave it empty."})
+        member = sharing.share(
+            instance_id,
+            acting_user=user_of(request),
+            user=_number(typed.get("user", "")),
+            role=typed.get("role", ""),
+            until=until,
+        )
+        made.append(member)
+        return member.instance
+
+    made: list[Member] = []
+    return told(request, act, lambda _: _sentence(made[0]))
+
+
+@require_POST
+@page
+def unshare(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
+    user = user_of(request)
+    account = _number(request.POST.get("user", ""))
+    leaving = account in user.as_actor().accounts
+
+    def act() -> Instance:
+        instance = find(instance_id, actor=user.as_actor(), action=Action.SEE)
+        unsharing.unshare(instance_id, acting_user=user, user=account)
+        return instance
+
+    done = "You left it." if leaving else "They are out."
+    return told(request, act, done, after_page="/" if leaving else "")
+
+
+def _sentence(member: Member) -> str:
+    works = member.role == Member.Role.COLLABORATOR
+    return f"{member.user.name} may {'watch and work in it' if works else 'watch it'} now."
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 19 else 0
