@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
+from functools import partial
 
 from django.conf import settings
 from django.db import Error as DatabaseError
@@ -11,56 +13,24 @@ from instances.errors import ProviderError, TicketRefused
 from instances.models.connection import App, Mode
 
 from . import tickets
-from .asgi import Message, Receive, Scope, Send, forbid, hang_up, header, visitor
+from .asgi import Receive, Scope, Send, forbid, hang_up, header, visitor
 from .database import in_database
-from .endings import BROKEN, GONE, LEFT, LOST, REFUSED, VIOLATION, Ending
+from .endings import BROKEN, GONE, LOST, REFUSED, VIOLATION, Ending
+from .frames import BadFrame
 from .handshake import HandshakeFailed, drive, towards_browser
 from .presence import Presence, Seat
 from .race import first
 from .rfb import Filter, Violation
+from .splice import Splice
 from .thumbnail import Thumbnails
-from .upstream import BUFFER, dial, endpoint_of, shake_hands
+from .upstream import Upstream, dial, endpoint_of, shake_hands
+from .wire import EXTENSION, Gone, Wire
 
 PROTOCOL = "visa-desktop"
 TICKET = "ticket."
 HANDSHAKE = 10.0
 FAREWELL = 2.0
 log = logging.getLogger(__name__)
-
-
-class Gone(Exception):
-    """The browser has left; the code is that of its close frame, or of the server's own going away."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.ending = {1000: LEFT, 1001: LEFT, 1005: LEFT, 1012: LOST}.get(code, Ending(code, "connection lost"))
-
-
-class Inbox:
-    """The browser's messages as a stream of bytes."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._rest = b""
-
-    async def some(self) -> bytes:
-        """The next bytes, at least one. Raises Gone, and Violation for text."""
-        while not self._rest:
-            message: Message = await self._receive()
-            if message["type"] == "websocket.disconnect":
-                raise Gone(message.get("code") or 1005)
-            if message.get("bytes") is None:
-                raise Violation("a text message")
-            self._rest = message["bytes"]
-        data, self._rest = self._rest, b""
-        return data
-
-    async def exactly(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            data += await self.some()
-        self._rest = data[count:]
-        return data[:count]
 
 
 async def serve(scope: Scope, receive: Receive, send: Send, *, presence: Presence, thumbnails: Thumbnails) -> None:
@@ -71,7 +41,7 @@ async def serve(scope: Scope, receive: Receive, send: Send, *, presence: Presenc
         await forbid(send)
         return
     shown = [name.removeprefix(TICKET) for name in offered if name.startswith(TICKET)]
-    line = Line(receive, send)
+    line = Line(scope, send)
     try:
         admission = await in_database(
             tickets.redeem,
@@ -100,28 +70,26 @@ async def serve(scope: Scope, receive: Receive, send: Send, *, presence: Presenc
 class Line:
     """The WebSocket, accepted when there is something to say."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self.inbox = Inbox(receive)
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._take_over: Callable[[], Wire] = scope["extensions"][EXTENSION]["take_over"]
         self._send = send
         self._accepted = False
 
-    async def accept(self) -> None:
+    async def open(self) -> Wire:
+        """Raises BadFrame and Gone."""
+        await self._accept()
+        return self._take_over()
+
+    async def _accept(self) -> None:
         if not self._accepted:
             self._accepted = True
             await self._send({"type": "websocket.accept", "subprotocol": PROTOCOL})
-
-    async def send(self, data: bytes) -> None:
-        """Returns when there is room for more. Raises Gone."""
-        try:
-            await self._send({"type": "websocket.send", "bytes": data})
-        except OSError:
-            raise Gone(1006) from None
 
     async def end(self, ending: Ending) -> None:
         """Close with the reason, which a browser sees only on a connection that was accepted."""
         with contextlib.suppress(Exception):  # whoever does not take it is gone, which is what was wanted
             async with asyncio.timeout(FAREWELL):
-                await self.accept()
+                await self._accept()
                 await hang_up(self._send, ending)
 
 
@@ -142,7 +110,7 @@ async def _relay(line: Line, seat: Seat, presence: Presence) -> Ending:
     try:
         await presence.confirm(seat)
         endpoint = await endpoint_of(seat.admission)
-        reader, writer = await dial(endpoint)
+        upstream = await dial(endpoint)
     except (ProviderError, OSError, TimeoutError) as error:
         log.warning("instance %s has no desktop now: %s", seat.admission.instance, error)
         return GONE
@@ -152,12 +120,12 @@ async def _relay(line: Line, seat: Seat, presence: Presence) -> Ending:
 
     try:
         async with asyncio.timeout(HANDSHAKE):
-            init = await shake_hands(reader, writer, endpoint)
-        await line.accept()
+            init = await shake_hands(upstream, endpoint)
+        wire = await line.open()
         async with asyncio.timeout(HANDSHAKE):
-            await drive(towards_browser(init), read=line.inbox.exactly, send=line.send)
-        return await _splice(line, seat, presence, reader, writer)
-    except Violation as violation:
+            await drive(towards_browser(init), read=wire.inbox.exactly, send=wire.send)
+        return await _splice(wire, upstream, seat, presence)
+    except (Violation, BadFrame) as violation:
         log.warning("connection %s broke the rules: %s", seat.admission.connection, violation)
         return Ending(VIOLATION, "The viewer sent something that is not allowed.")
     except HandshakeFailed as failure:
@@ -165,41 +133,21 @@ async def _relay(line: Line, seat: Seat, presence: Presence) -> Ending:
         return BROKEN
     except TimeoutError:
         return BROKEN
-    except (OSError, asyncio.IncompleteReadError):
+    except (OSError, EOFError):
         return GONE
     finally:
-        writer.transport.abort()
+        upstream.abort()
 
 
-async def _splice(
-    line: Line, seat: Seat, presence: Presence, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> Ending:
+async def _splice(wire: Wire, upstream: Upstream, seat: Seat, presence: Presence) -> Ending:
     """Both directions, each as slow as its slower side; the first that ends, ends the other."""
     judge = Filter(watching=seat.mode != Mode.CONTROL, part=seat.admission.monitor is not None)
-
-    async def down() -> Ending:
-        while data := await reader.read(BUFFER):
-            seat.bytes_out += len(data)
-            await line.send(data)
-        return GONE
-
-    async def up() -> Ending:
-        inputs = 0
-        while True:
-            data = await line.inbox.some()
-            seat.bytes_in += len(data)
-            if passed := judge.feed(data):
-                writer.write(passed)
-                await writer.drain()
-            if judge.inputs != inputs:
-                inputs = judge.inputs
-                seat.touch()
-            if size := judge.size_request:
-                judge.size_request = None
-                presence.resize(seat, size)
-
-    seat.filter, seat.inject = judge, writer.write
+    splice = Splice(seat, judge, browser=wire, instance=upstream, resize=partial(presence.resize, seat))
+    seat.filter, seat.inject = judge, splice.inject
     try:
-        return await first(up(), down()) or BROKEN
+        upstream.join(splice)
+        wire.join(splice)
+        return await splice.over
     finally:
+        splice.close()
         seat.filter = seat.inject = None

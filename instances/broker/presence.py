@@ -51,10 +51,12 @@ class Seat:
         """A size that has to wait until no window shows a single screen."""
 
     def set_mode(self, mode: str) -> None:
-        """What its person may do from now on; the connection goes on."""
+        """What its person may do from now on; the connection goes on. What they held down they let go of."""
         self.mode = mode
         if self.filter:
             self.filter.watching = mode != Mode.CONTROL
+            if self.filter.watching and self.inject and (released := self.filter.let_go()):
+                self.inject(released)
 
     def end(self, ending: Ending) -> None:
         if not self.ended.done():

@@ -6,6 +6,8 @@ mouse buttons, QEMU key events).
 
 from dataclasses import dataclass, field
 
+from .held import Held
+
 SET_PIXEL_FORMAT = 0
 SET_ENCODINGS = 2
 UPDATE_REQUEST = 3
@@ -30,6 +32,9 @@ _WATCHING = frozenset({SET_PIXEL_FORMAT, SET_ENCODINGS, UPDATE_REQUEST, CONTINUO
 _CONTROLLING = _WATCHING | {KEY, POINTER, CLIPBOARD, SET_DESKTOP_SIZE, QEMU}
 _PLACED = frozenset({UPDATE_REQUEST, CONTINUOUS_UPDATES, POINTER})
 _INPUT = frozenset({KEY, POINTER, CLIPBOARD, QEMU})
+_PLAIN = frozenset(_FIXED)
+_PLAIN_WATCHING = _PLAIN & _WATCHING
+_LONG_POINTER = frozenset({POINTER})
 
 
 class Violation(Exception):
@@ -71,6 +76,7 @@ class Filter:
 
     __slots__ = (
         "_buffer",
+        "_held",
         "_long_pointer",
         "_need",
         "_sizes",
@@ -104,6 +110,7 @@ class Filter:
         self.size_request: SizeRequest | None = None
         """The last one; whoever acts upon it takes it away."""
         self._buffer = bytearray()
+        self._held = Held()
         self._need = 1
         self._skip = 0
         self._long_pointer = False
@@ -119,40 +126,76 @@ class Filter:
 
         Raises Violation; after that the filter is of no use.
         """
-        if data and self.at_boundary and _FIXED.get(data[0]) == len(data) and not self._long_pointer:
-            return self._judged(data)  # most of what ever comes: one short message
         if self._skip:
             taken = min(self._skip, len(data))
             self._skip -= taken
             data = data[taken:]
-        buffer = self._buffer
-        buffer += data
-        if len(buffer) < self._need:
-            return b""
-        out = bytearray()
-        at = 0
-        end = len(buffer)
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._need:
+                return b""
+            data, self._buffer = bytes(self._buffer), bytearray()
+        self._need = 1
+        out: list[bytes] = []
+        plain = self._plain
+        at = since = 0  # what lies between them goes on as it is
+        end = len(data)
+        pointed = -1
         while at < end:
-            length = self._length(buffer, at)
-            if length is None:
-                break
-            kind = buffer[at]
-            if self._too_long(kind, length):
-                self.dropped += 1
-                self._skip = max(0, at + length - end)
-                at = min(end, at + length)
-                self._need = 1
+            kind = data[at]
+            if kind in plain:
+                length = _FIXED[kind]
+                if at + length > end:
+                    self._need = length
+                    break
+                if kind == POINTER:
+                    self.inputs += 1
+                    pointed = at
+                elif kind == KEY:
+                    self.inputs += 1
+                    self._held.see(data[at : at + length])
+                at += length
                 continue
-            if at + length > end:
-                self._need = length
+            if since < at:
+                out.append(data[since:at])
+            since = at
+            known = self._length(data, at)
+            if known is None:
                 break
-            out += self._judged(bytes(buffer[at : at + length]))
-            at += length
-            self._need = 1
-        del buffer[:at]
-        return bytes(out)
+            if self._too_long(kind, known):
+                self.dropped += 1
+                self._skip = max(0, at + known - end)
+                at = since = min(end, at + known)
+                continue
+            if at + known > end:
+                self._need = known
+                break
+            if kind == POINTER:
+                pointed = -1
+            out.append(self._judged(data[at : at + known]))
+            at = since = at + known
+            plain = self._plain
+        if since < at:
+            out.append(data[since:at])
+        if pointed >= 0:
+            self._held.see(data[pointed : pointed + _FIXED[POINTER]])
+        if at < end:
+            self._buffer = bytearray(data[at:])
+        return out[0] if len(out) == 1 else b"".join(out)
 
-    def _length(self, buffer: bytearray, at: int) -> int | None:
+    def let_go(self) -> bytes:
+        """Messages for the desktop that release every key and button that this client holds down."""
+        return self._held.let_go()
+
+    @property
+    def _plain(self) -> frozenset[int]:
+        """The kinds of a fixed length that go on unchanged and need no look."""
+        plain = _PLAIN_WATCHING if self.watching else _PLAIN
+        if self.area:
+            return plain - _PLACED
+        return plain - _LONG_POINTER if self._long_pointer else plain
+
+    def _length(self, buffer: bytes, at: int) -> int | None:
         """Of the message that begins at `at`; None (with `_need` set) when its header has not all arrived."""
         kind = buffer[at]
         have = len(buffer) - at
@@ -194,6 +237,7 @@ class Filter:
             message = _within(self.area, message)
         if kind in _INPUT:
             self.inputs += 1
+            self._held.see(message)
         elif kind == SET_ENCODINGS:
             return self._encodings(message)
         elif kind == SET_DESKTOP_SIZE:
@@ -221,7 +265,7 @@ def _most(value: int, limit: int, what: str) -> int:
     return value
 
 
-def _u16(buffer: bytes | bytearray, at: int) -> int:
+def _u16(buffer: bytes, at: int) -> int:
     return buffer[at] << 8 | buffer[at + 1]
 
 

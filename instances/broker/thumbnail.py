@@ -23,9 +23,10 @@ from instances.states import State
 
 from .database import in_database
 from .handshake import HandshakeFailed, ServerInit
+from .inbox import Inbox
 from .presence import Presence
 from .tickets import Admission
-from .upstream import dial, endpoint_of, shake_hands
+from .upstream import Upstream, dial, endpoint_of, shake_hands
 
 WIDTH = 480
 QUALITY = 75
@@ -102,12 +103,11 @@ async def capture(endpoint: Endpoint) -> bytes:
     Raises OSError, EOFError, TimeoutError, HandshakeFailed, or ValueError for what no desktop should say.
     """
     async with asyncio.timeout(PATIENCE):
-        reader, writer = await dial(endpoint)
+        upstream = await dial(endpoint)
         try:
-            init = await shake_hands(reader, writer, endpoint)
-            image = await _picture(reader, writer, init)
+            image = await _picture(upstream, await shake_hands(upstream, endpoint))
         finally:
-            writer.transport.abort()
+            upstream.abort()
         return await asyncio.to_thread(_jpeg, image)
 
 
@@ -118,48 +118,44 @@ def _blank(picture: bytes) -> bool:
     return sum(grey[:16]) > 0.99 * sum(grey)
 
 
-async def _picture(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, init: ServerInit) -> Image.Image:
-    async def send(data: bytes) -> None:
-        writer.write(data)
-        await writer.drain()
-
+async def _picture(upstream: Upstream, init: ServerInit) -> Image.Image:
     width, height = init.width, init.height
     if not 0 < width * height <= MAX_PIXELS:
         raise ValueError(f"a desktop of {width}x{height}")
     blue_green_red_unused = struct.pack(">Bxxx BBBB HHH BBB xxx", 0, 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
     only_raw = struct.pack(">BxHi", 2, 1, 0)
-    await send(blue_green_red_unused + only_raw)
+    await upstream.send(blue_green_red_unused + only_raw)
     image = Image.new("RGB", (width, height))
     rows = max(1, STRIP // width)
     for top in range(0, height, rows):
         wanted = min(rows, height - top) * width
-        await send(struct.pack(">BBHHHH", 3, 0, 0, top, width, min(rows, height - top)))
+        await upstream.send(struct.pack(">BBHHHH", 3, 0, 0, top, width, min(rows, height - top)))
         while wanted > 0:
-            wanted -= await _server_message(reader, image)
+            wanted -= await _server_message(upstream.inbox, image)
     return image
 
 
-async def _server_message(reader: asyncio.StreamReader, image: Image.Image) -> int:
+async def _server_message(inbox: Inbox, image: Image.Image) -> int:
     """Read one message and draw it. Returns the number of pixels that came."""
-    (kind,) = await reader.readexactly(1)
+    (kind,) = await inbox.exactly(1)
     if kind == 0:
-        (count,) = struct.unpack(">xH", await reader.readexactly(3))
-        return sum([await _rectangle(reader, image) for _ in range(count)])
+        (count,) = struct.unpack(">xH", await inbox.exactly(3))
+        return sum([await _rectangle(inbox, image) for _ in range(count)])
     if kind == 3:
-        (length,) = struct.unpack(">xxxI", await reader.readexactly(7))
+        (length,) = struct.unpack(">xxxI", await inbox.exactly(7))
         while length > 0:
-            length -= len(await reader.readexactly(min(length, 1 << 16)))
+            length -= len(await inbox.exactly(min(length, 1 << 16)))
     elif kind != 2:
         raise ValueError(f"server message {kind}")
     return 0
 
 
-async def _rectangle(reader: asyncio.StreamReader, image: Image.Image) -> int:
-    x, y, width, height, encoding = struct.unpack(">HHHHi", await reader.readexactly(12))
+async def _rectangle(inbox: Inbox, image: Image.Image) -> int:
+    x, y, width, height, encoding = struct.unpack(">HHHHi", await inbox.exactly(12))
     if encoding != 0 or x + width > image.width or y + height > image.height:
         raise ValueError(f"a rectangle of {width}x{height} at {x},{y} in encoding {encoding}")
     if width and height:
-        pixels = await reader.readexactly(width * height * 4)
+        pixels = await inbox.exactly(width * height * 4)
         image.paste(Image.frombuffer("RGB", (width, height), pixels, "raw", "BGRX", 0, 1), (x, y))
     return int(width * height)
 
