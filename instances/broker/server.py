@@ -12,6 +12,7 @@ import uvicorn
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection as database
+from uvicorn.supervisors import Multiprocess
 
 from . import desktop
 from .apps import Apps
@@ -94,12 +95,14 @@ def instance_key(host: str) -> str | None:
     return found[1] if found else None
 
 
-def configuration(host: str, port: int) -> uvicorn.Config:
+def configuration(host: str, port: int, *, workers: int = 1) -> uvicorn.Config:
     """How the broker is served. Whom to believe about a caller's address comes from FORWARDED_ALLOW_IPS: nobody."""
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # below that it logs URLs, which may hold tokens
+    be_silent_about_urls()
     trusted = os.environ.get("FORWARDED_ALLOW_IPS", "")
     return uvicorn.Config(
-        Broker(),
+        Broker() if workers == 1 else "instances.broker.workers:application",
+        factory=workers > 1,
+        workers=workers,
         host=host,
         port=port,
         http=BoundedHttp,
@@ -120,9 +123,22 @@ def configuration(host: str, port: int) -> uvicorn.Config:
     )
 
 
-def run(host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT; then every connection is told to come back, and closed."""
-    uvicorn.Server(configuration(host, port)).run()
+def run(host: str, port: int, *, workers: int = 1) -> None:
+    """Serve until SIGTERM or SIGINT; then every connection is told to come back, and closed.
+
+    Several processes share the port: the kernel gives each new connection to one of them, and one that dies is started
+    again. They share nothing else but the database, as brokers on several machines do.
+    """
+    config = configuration(host, port, workers=workers)
+    if workers == 1:
+        uvicorn.Server(config).run()
+    else:
+        Multiprocess(config, sockets=[config.bind_socket()]).run()
+
+
+def be_silent_about_urls() -> None:
+    """Below a warning, uvicorn logs URLs, which may hold tokens."""
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
 
 def _ask() -> None:

@@ -1,4 +1,4 @@
-"""`manage.py broker` with one desktop that is reached without a cloud."""
+"""`manage.py broker` with one desktop that is reached without a cloud: `… PORT [WORKERS]`."""
 
 import os
 import sys
@@ -19,4 +19,5 @@ class OneDesktop:
 
 
 clouds.provider_for = lambda cloud: OneDesktop()  # type: ignore[assignment, return-value]
-call_command("broker", port=int(sys.argv[1]))
+if __name__ == "__main__":  # and not in the processes that it starts
+    call_command("broker", port=int(sys.argv[1]), workers=int(sys.argv[2]) if len(sys.argv) > 2 else 1)

@@ -1,15 +1,19 @@
 """The broker as a process: hosts, health, bounds, thumbnails, and what is left behind by brokers that died."""
 
 import asyncio
+import contextlib
 import io
 import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -26,6 +30,7 @@ from instances.providers.base import Endpoint
 from tests.facility import Facility
 from tests.portal import ROOT, free_ports
 
+from .test_desktop import announce, ending
 from .world import PORTAL, SECRET, Broker, Xvnc, listen_url
 
 
@@ -108,8 +113,11 @@ def test_the_seats_of_a_dead_broker_are_freed(facility: Facility, desk: Instance
     assert list(AuditEvent.objects.values_list("action", flat=True)) == ["connection.close"] * 2
 
 
-async def test_sigterm_tells_everybody_to_come_back(desk: Instance, desktop: Xvnc, tmp_path: Path) -> None:
-    """The process itself, as `manage.py broker`; its provider is not asked: the handshake is not needed for this."""
+@contextlib.asynccontextmanager
+async def processes(
+    folder: Path, desktop: Xvnc, *, workers: int = 1
+) -> AsyncIterator[tuple[Broker, subprocess.Popen[bytes]]]:
+    """`manage.py broker` as it is run, on a desktop that is found without a cloud."""
     port = free_ports(1)
     name = connection.settings_dict["NAME"]
     environment = os.environ | {
@@ -121,34 +129,79 @@ async def test_sigterm_tells_everybody_to_come_back(desk: Instance, desktop: Xvn
         "BROKER_TEST_SECRET": SECRET,
         "DJANGO_SETTINGS_MODULE": "visa.settings",
     }
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.broker.standalone", str(port)], cwd=ROOT, env=environment, stderr=log
-        )
+    command = [sys.executable, "-m", "tests.broker.standalone", str(port), str(workers)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log)
     try:
         broker = Broker(port, None)  # type: ignore[arg-type]
         async with broker.browser() as browser:
-            for _ in range(200):
-                try:
+            for _ in range(400):
+                with contextlib.suppress(aiohttp.ClientError):
                     if (await browser.get(f"http://localhost:{port}/health/ready")).status == 200:
                         break
-                except aiohttp.ClientError:
-                    pass
                 await asyncio.sleep(0.05)
+        yield broker, process
+    finally:
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, 15) in (0, -signal.SIGTERM)
+
+
+async def test_sigterm_tells_everybody_to_come_back(desk: Instance, desktop: Xvnc, tmp_path: Path) -> None:
+    async with processes(tmp_path, desktop) as (broker, process), broker.sit(desk) as seat:
+        await seat.see()
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(seat.socket.recv(), 5)
+        assert closed.value.rcvd
+        assert closed.value.rcvd.code == 1012
+    row = await in_database(Connection.objects.get)
+    assert row.closed
+    said = (tmp_path / "log").read_text()
+    assert "opened: control" in said
+    assert "ticket." not in said
+
+
+async def test_several_processes_share_a_port_and_a_revocation_reaches_each_within_a_second(
+    desk: Instance, desktop: Xvnc, tmp_path: Path
+) -> None:
+    async with processes(tmp_path, desktop, workers=2) as (broker, _), contextlib.AsyncExitStack() as stack:
+        seats = []
+        for _ in range(200):
+            seats.append(await stack.enter_async_context(broker.sit(desk)))
+            if len(await in_database(served_by)) == 2:
+                break
+        both = await in_database(served_by)
+        assert len(both) == 2
+        for seat in seats:
+            await seat.see()
+        asked = time.monotonic()
+        await in_database(announce, "close", user=desk.owner_id, reason="enough")
+        codes = [await ending(seat.socket) for seat in seats]
+        assert time.monotonic() - asked < 1
+        assert set(codes) == {(4003, "enough")}
+
+
+async def test_a_process_that_dies_is_started_again_and_its_people_come_back(
+    desk: Instance, desktop: Xvnc, tmp_path: Path
+) -> None:
+    async with processes(tmp_path, desktop, workers=2) as (broker, process):
         async with broker.sit(desk) as seat:
             await seat.see()
-            process.send_signal(signal.SIGTERM)
-            with pytest.raises(ConnectionClosed) as closed:
+            (name,) = await in_database(served_by)
+            before = {child.pid for child in psutil.Process(process.pid).children()}
+            os.kill(int(name.split(":")[1]), signal.SIGKILL)
+            with pytest.raises(ConnectionClosed):
                 await asyncio.wait_for(seat.socket.recv(), 5)
-            assert closed.value.rcvd
-            assert closed.value.rcvd.code == 1012
-        assert await asyncio.to_thread(process.wait, 10) in (0, -signal.SIGTERM)
-        row = await in_database(Connection.objects.get)
-        assert row.closed
-        said = (tmp_path / "log").read_text()
-        assert "opened: control" in said
-        assert "ticket." not in said
-        assert SECRET not in said
-    finally:
-        process.kill()
-        process.wait()
+        async with broker.sit(desk) as seat:  # at once: the other one is there
+            await seat.see()
+        for _ in range(200):
+            now = {child.pid for child in psutil.Process(process.pid).children()}
+            if len(now & before) == len(before) - 1 and len(now) == len(before):
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("no new process")
+
+
+def served_by() -> set[str]:
+    """The processes that hold seats."""
+    return set(Connection.objects.filter(closed=None).values_list("broker", flat=True))

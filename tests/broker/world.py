@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import re
 import secrets
@@ -175,6 +176,19 @@ class Xvnc:
         """Where the pointer of the desktop is."""
         said = subprocess.check_output(["xdotool", "getmouselocation"], env={"DISPLAY": self.display}).decode().split()
         return int(said[0].removeprefix("x:")), int(said[1].removeprefix("y:"))
+
+    def buttons(self) -> int:
+        """Which buttons of its pointer are down: 1 is the first, 2 the second, 4 the third."""
+        x11 = ctypes.CDLL("libX11.so.6")
+        x11.XOpenDisplay.restype = ctypes.c_void_p
+        x11.XDefaultRootWindow.restype = ctypes.c_ulong
+        display = ctypes.c_void_p(x11.XOpenDisplay(self.display.encode()))
+        out = [ctypes.c_ulong() for _ in range(2)] + [ctypes.c_int() for _ in range(4)]
+        mask = ctypes.c_uint()
+        root = ctypes.c_ulong(x11.XDefaultRootWindow(display))
+        x11.XQueryPointer(display, root, *(ctypes.byref(one) for one in out), ctypes.byref(mask))
+        x11.XCloseDisplay(display)
+        return mask.value >> 8 & 7
 
     def screens(self) -> list[str]:
         """The geometry of each monitor that the desktop has."""

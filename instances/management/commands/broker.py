@@ -1,4 +1,4 @@
-"""`manage.py broker --port P`: carry bytes between browsers and instances."""
+"""`manage.py broker --port P [--workers N]`: carry bytes between browsers and instances."""
 
 from typing import Any
 
@@ -16,10 +16,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, required=True)
+        parser.add_argument("--workers", type=int, default=1, choices=range(1, 65), metavar="N", help="processes")
 
-    def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
+    def handle(self, *args: Any, host: str, port: int, workers: int, **options: Any) -> None:
         try:
             checks.insist()
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from None
-        server.run(host, port)
+        server.run(host, port, workers=workers)
