@@ -43,6 +43,20 @@ class Action(StrEnum):
 COLLABORATOR, VIEWER = "collaborator", "viewer"
 
 
+class Capacity(StrEnum):
+    """In which somebody asks an owner to be let in."""
+
+    LOCAL_CONTACT = "local_contact"
+    INSTRUMENT_SCIENTIST = "instrument_scientist"
+    IT_SUPPORT = "it_support"
+    ADMINISTRATOR = "administrator"
+    MEMBER = "member"
+
+    @property
+    def label(self) -> str:
+        return "IT support" if self is Capacity.IT_SUPPORT else self.value.replace("_", " ")
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceFacts:
     id: str
@@ -165,7 +179,7 @@ def may(actor: Actor, action: Action, instance: InstanceFacts) -> Decision:
         return allow("you look after all instances")
     if action in _OF_MEMBERS.get(_membership(actor, instance), ()):
         return allow(f"its owner made you a {_membership(actor, instance)}")
-    if action is Action.ASK and _has_business(actor, instance):
+    if action is Action.ASK and capacity_of(actor, instance):
         return seen
     return deny(_REFUSALS.get(action, SOMEBODY_ELSES))
 
@@ -196,11 +210,20 @@ def _membership(actor: Actor, instance: InstanceFacts) -> str:
     return next((kind for kind in (COLLABORATOR, VIEWER) if kind in held), "")
 
 
-def _has_business(actor: Actor, instance: InstanceFacts) -> bool:
-    """Unlike the instrument control, which sees that somebody works there, and no more."""
-    return bool(
-        _membership(actor, instance) or actor.instruments & instance.instruments or actor.supports & instance.supported
-    )
+def capacity_of(actor: Actor, instance: InstanceFacts) -> Capacity | None:
+    """In which capacity `actor` may ask to be let in: the nearest to the experiment.
+
+    None for everybody else, the instrument control among them: it sees that somebody works there, and no more.
+    """
+    if actor.supports & instance.supported:
+        return Capacity.LOCAL_CONTACT
+    if actor.instruments & instance.instruments:
+        return Capacity.INSTRUMENT_SCIENTIST
+    if actor.has(Role.IT_SUPPORT):
+        return Capacity.IT_SUPPORT
+    if actor.has(Role.ADMINISTRATOR):
+        return Capacity.ADMINISTRATOR
+    return Capacity.MEMBER if _membership(actor, instance) else None
 
 
 _PORTAL_WIDE = {Action.ADMINISTER: may_administer, Action.AUDIT: may_audit}

@@ -115,6 +115,9 @@ async def fan_out() -> None:
                 kind, names = "ended", [f"rights-{user}"]
             case {"topic": "rights", "users": [*users]}:
                 kind, names = "reconsidered", [f"rights-{user}" for user in users]
+            case {"topic": "request", "users": [*users]}:
+                names = [f"user-{user}" for user in users]
+                told = {key: message[key] for key in ("topic", "instance")}
             case {"topic": "line"}:
                 names = [name for name in layer.groups if name.startswith("user-")]
             case {"topic": "resync"}:

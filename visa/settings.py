@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 import environ
 
+from instances import away
+
 env = environ.Env()
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(env.str("VISA_DATA", default=str(ROOT / "var"))).resolve()
@@ -48,6 +50,8 @@ DATA_ROOT = Path(env.str("VISA_DATA_ROOT", default=str(DATA / "facility"))).reso
 LOST_ACCESS = env.str("VISA_LOST_ACCESS", default="restart")  # an instance whose data may not be seen any more
 if LOST_ACCESS not in ("restart", "stop"):
     raise ValueError("VISA_LOST_ACCESS is restart or stop")
+# Whom the portal lets look while an owner is away, by capacity: see docs/explanation/sharing.md.
+WHEN_AWAY = away.parse(env.dict("VISA_WHEN_AWAY", default={}))
 METRICS_TOKEN = env.str("VISA_METRICS_TOKEN", default="")  # who bears it may read /metrics of web
 ORPHANS = env.str("VISA_ORPHANS", default="report")  # what no row knows in a cloud, in this deployment's name
 if ORPHANS not in ("report", "adopt", "delete"):

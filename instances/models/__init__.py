@@ -1,3 +1,4 @@
+from .access_request import AccessRequest
 from .catalogue import Cloud, Environment, Flavour, FlavourOffer
 from .connection import Connection, Ticket
 from .console import Console
@@ -10,6 +11,7 @@ from .quota import Quota
 from .stray import Stray
 
 __all__ = [
+    "AccessRequest",
     "Boot",
     "Cloud",
     "Connection",

@@ -26,6 +26,8 @@ class Kind(StrEnum):
     EXTENSION_ASKED = "extension_asked"
     EXTENSION_DECIDED = "extension_decided"
     SHARED = "shared"
+    ACCESS_ASKED = "access_asked"
+    ACCESS_GIVEN = "access_given"
     ALERT = "alert"
     DIGEST = "digest"
     """Made of others, once a day."""

@@ -26,9 +26,16 @@ class Member(models.Model):
             """That of their seats in the desktop."""
             return Mode.CONTROL if self == Member.Role.COLLABORATOR else Mode.WATCH
 
+    class Basis(models.TextChoices):
+        """Why they may be a member at all; with it, the membership ends."""
+
+        TEAM = "team", "In the team of one of its experiments"
+        SUPPORT = "support", "Looks after it, and asked"
+
     instance = models.ForeignKey(Instance, models.CASCADE, related_name="members")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships", help_text="Their account.")
     role = models.CharField(max_length=16, choices=Role.choices)
+    basis = models.CharField(max_length=16, choices=Basis.choices, default=Basis.TEAM)
     until = models.DateTimeField(null=True, blank=True, help_text="Empty: for as long as the instance exists.")
     added = models.DateTimeField(default=timezone.now)
     added_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")

@@ -65,6 +65,17 @@ CHOICES = {
         Choice(Kind.EXTENSION_DECIDED, "More time", "Somebody has decided on your request for more time."),
         Choice(Kind.SHARED, "Shared with you", "Somebody has let you into an instance of theirs."),
         Choice(
+            Kind.ACCESS_ASKED,
+            "Asked to be let in",
+            "Somebody who looks after your experiment asks to see your screen while you are not there.",
+        ),
+        Choice(
+            Kind.ACCESS_GIVEN,
+            "Let in while you were away",
+            "The portal let somebody look at your screen, by the facility’s rule. This cannot be turned off.",
+            NEVER_SILENT,
+        ),
+        Choice(
             Kind.EXTENSION_ASKED,
             "Requests for more time",
             "Somebody asks for more time, and an administrator has to decide.",

@@ -12,11 +12,15 @@ from auth.access import Actor
 from auth.models import Participation, User
 from instances.models import Connection, Instance, Member
 from instances.models.connection import App
+from instances.policy import Capacity, capacity_of
+
+from .visibility import facts
 
 BATCH = 50
 FOUND = 20
 """People whom a search shows at most."""
 OVER = "The time for which it was shared with you is over."
+NO_BUSINESS = "You do not look after its experiments any longer."
 NO_TEAM = "You are not in the team of its experiments any longer."
 
 
@@ -74,11 +78,15 @@ def end_lapsed() -> int:
 
 
 def recheck(*, users: Iterable[int], proposals: Iterable[int], because: str, **_: Any) -> None:
-    """Receiver of auth.rights.changed: whoever was let in as one of the team, and is not any longer, is out."""
+    """Receiver of auth.rights.changed: whoever was let in as one of the team, or as somebody who looks after it, and is
+    that no longer, is out."""
     about = Q(user__in=list(users)) | Q(instance__experiments__proposal__in=list(proposals))
     wanted = Member.objects.filter(about).values("pk")
     for member in _locked(Member.objects.filter(pk__in=wanted)):
-        if not team_of(member.instance).filter(pk=member.user_id).exists():
+        if member.basis == Member.Basis.SUPPORT:
+            if capacity_of(member.user.as_actor(), facts(member.instance)) in (None, Capacity.MEMBER):
+                let_go(member, actor=None, because=f"{member.user.name} does not look after it now", reason=NO_BUSINESS)
+        elif not team_of(member.instance).filter(pk=member.user_id).exists():
             let_go(member, actor=None, because=f"{member.user.name} is not in the team any longer", reason=NO_TEAM)
 
 

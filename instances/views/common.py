@@ -71,6 +71,8 @@ def allowed(actor: Actor, instance: Instance) -> dict[str, bool]:
         "watch": (Action.WATCH, True),
         "inspect": (Action.INSPECT, True),
         "share": (Action.SHARE, state not in {State.DELETING, State.DELETED}),
+        "ask": (Action.ASK, instance.is_open and instance.owner_id not in actor.accounts),
+        "answer": (Action.APPROVE, state is not State.DELETED),
         "look": (Action.WATCH, instance.is_open),
     }
     return {name: sensible and bool(may(actor, action, subject)) for name, (action, sensible) in fits.items()}

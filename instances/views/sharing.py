@@ -1,25 +1,34 @@
 """Who is in an instance, whom its owner let in, and letting people in and out."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from auth.access import Actor
 from instances.errors import Invalid
-from instances.models import Instance, Member
+from instances.models import AccessRequest, Instance, Member
+from instances.models.access_request import Answer
 from instances.models.connection import App, Mode
 from instances.policy import Action, may
-from instances.services import members
+from instances.services import answer as answering
+from instances.services import ask as asking
+from instances.services import members, requests
 from instances.services import share as sharing
 from instances.services import unshare as unsharing
 from instances.services.visibility import facts, find
 
 from .actions import told
 from .common import context_of, end_of, page, user_of
+
+RECENT = timedelta(minutes=10)
+"""For which an answer is shown to whoever asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,16 @@ def people_of(actor: Actor, instance: Instance) -> dict[str, Any]:
         "members": list(instance.members.select_related("user")) if shown else [],
         "candidates": members.candidates(instance) if shares else [],
         "accounts": actor.accounts,
-    }
+    } | asking_of(actor, instance)
+
+
+def asking_of(actor: Actor, instance: Instance) -> dict[str, Any]:
+    """For the owner, those who ask to be let in; for anybody else, their own request, open or answered lately."""
+    if may(actor, Action.APPROVE, facts(instance)):
+        asked = instance.requests.filter(answered=None).select_related("user")
+        return {"asked": [(one, requests.outside(instance, one.user)) for one in asked], "minutes": answering.MINUTES}
+    shown = Q(answered=None) | Q(answered__gt=timezone.now() - RECENT)
+    return {"request_to_owner": instance.requests.filter(shown, user__in=actor.accounts).order_by("-asked").first()}
 
 
 def _present(actor: Actor, instance: Instance) -> list[Present]:
@@ -129,6 +147,58 @@ def unshare(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
 
     done = "You left it." if leaving else "They are out."
     return told(request, act, done, after_page="/" if leaving else "")
+
+
+@require_POST
+@page
+def ask(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
+    typed = request.POST
+
+    def act() -> Instance:
+        made = asking.ask(
+            instance_id,
+            acting_user=user_of(request),
+            reason=typed.get("reason", ""),
+            wish=typed.get("wish", Mode.WATCH),
+        )
+        return made.instance
+
+    return told(request, act, lambda instance: f"{instance.owner.name} sees your request.")
+
+
+@require_POST
+@page
+def withdraw(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
+    which = _number(request.POST.get("request", ""))
+    return told(
+        request, lambda: asking.withdraw(which, acting_user=user_of(request)).instance, "You do not ask any longer."
+    )
+
+
+@require_POST
+@page
+def answer(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
+    typed = request.POST
+    made: list[AccessRequest] = []
+
+    def act() -> Instance:
+        row = answering.answer(
+            _number(typed.get("request", "")),
+            acting_user=user_of(request),
+            answer=typed.get("answer", ""),
+            minutes=_number(typed.get("minutes", "")) or answering.MINUTES[0],
+        )
+        made.append(row)
+        return row.instance
+
+    return told(request, act, lambda _: _ANSWERED[Answer(made[0].answer)].format(made[0].user.name))
+
+
+_ANSWERED = {
+    Answer.WATCH: "{} may watch now.",
+    Answer.CONTROL: "{} may watch and work in it now.",
+    Answer.NO: "{} is told that you said no.",
+}
 
 
 def _sentence(member: Member) -> str:

@@ -21,6 +21,13 @@ FACTS: dict[Kind, dict[str, Any]] = {
     Kind.EXTENSION_ASKED: {"by": "Ada Lind", "until": "2026-12-24T14:00:00Z", "reason": "A long fit & <more>"},
     Kind.EXTENSION_DECIDED: {"granted": True, "until": "2026-12-24T14:00:00Z", "by": "Ivy Operator"},
     Kind.SHARED: {"by": "Bob Maes", "role": "viewer"},
+    Kind.ACCESS_ASKED: {"by": "Bob Maes", "capacity": "local contact", "reason": "The beam is <gone>"},
+    Kind.ACCESS_GIVEN: {
+        "by": "Bob Maes",
+        "capacity": "local contact",
+        "reason": "The beam is gone",
+        "until": "2026-12-24T14:00:00Z",
+    },
     Kind.ALERT: {"title": "A cloud is silent", "text": "It has not answered for 10 minutes.\nNothing was deleted."},
     Kind.DIGEST: {},
 }

@@ -1,5 +1,5 @@
 // Who is in the desktop. The server writes the list; here it is asked for anew when somebody came, left, or may
-// something else, and said aloud. Events: `mode` {mode}.
+// something else, and said aloud. Events: `mode` {mode}, `asked` {name} once for each request to be let in.
 import { toast } from "./toasts.js";
 
 const WAYS = { control: "in control", watch: "watching", jupyter: "in JupyterLab" };
@@ -10,10 +10,12 @@ export default class People extends EventTarget {
     this.box = box;
     this.count = count;
     this.here = this._here();
+    this.asked = new Set();
     box.addEventListener("refresh", () => this.load());
     box.addEventListener("submit", (event) => this._send(event));
     box.addEventListener("input", ({ target }) => { if (target.dataset.candidates) this._search(target); });
     this._show();
+    queueMicrotask(() => { for (const form of box.querySelectorAll("[data-request]")) this._ask(form.dataset); });
   }
 
   get mode() { return this.box.querySelector("[data-mode]")?.dataset.mode; }
@@ -35,7 +37,14 @@ export default class People extends EventTarget {
       const stays = [...this.here.values()].some((one) => one.account === account);
       if (!this.here.has(key) && !stays && name !== "You") toast(`${name} left.`);
     }
+    for (const form of this.box.querySelectorAll("[data-request]")) this._ask(form.dataset);
     if (this.mode !== before.mode) this.dispatchEvent(new CustomEvent("mode", { detail: { mode: this.mode } }));
+  }
+
+  _ask({ request, name }) {
+    if (this.asked.has(request)) return;
+    this.asked.add(request);
+    this.dispatchEvent(new CustomEvent("asked", { detail: { name } }));
   }
 
   _here() {

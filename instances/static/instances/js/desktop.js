@@ -171,6 +171,12 @@ people.addEventListener("mode", ({ detail: { mode } }) => {
   toast(mode === "control" ? "You have control now." : "You watch now: your keys and clicks change nothing.");
   arrange();
 });
+people.addEventListener("asked", ({ detail: { name } }) => {
+  toast(`${name} asks you something: see People.`, "warning");
+  const opener = pill.querySelector("[data-panel=panel-people]");
+  toolbar.show();
+  if (opener.getAttribute("aria-expanded") !== "true") toolbar.toggle(opener);
+});
 showMode(session.mode);
 
 if (second) new SecondWindow(target.dataset.id).addEventListener("sent-away", () => session.leave());

@@ -19,7 +19,7 @@ function connect() {
     const message = JSON.parse(data);
     if (message.topic === "resync") refreshAll();
     if (message.topic === "line") refreshLine();
-    if (message.topic === "people") refreshInstance(message.instance);
+    if (message.topic === "people" || message.topic === "request") refreshInstance(message.instance);
     if (message.topic === "instance") {
       refreshInstance(message.instance, { isNew: message.state === "queued" });
       document.dispatchEvent(new CustomEvent("visa:instance", { detail: message }));
