@@ -33,7 +33,7 @@ def test_a_local_contact_asks_is_let_in_by_the_owner_and_is_out_at_once(
     asker.get_by_label("Ask to be let in").fill("The detector is off, may I look?")
     asker.get_by_role("button", name="Ask Ada Lind").click()
     expect(asker.get_by_text("You asked Ada Lind")).to_be_visible()
-    expect(asker.get_by_role("link", name="Watch the desktop")).not_to_be_visible()
+    expect(asker.get_by_role("link", name="Watch", exact=True)).not_to_be_visible()
 
     card = owner.get_by_role("form", name="Lotte Berg asks")
     expect(card).to_be_visible()
@@ -44,7 +44,7 @@ def test_a_local_contact_asks_is_let_in_by_the_owner_and_is_out_at_once(
     card.get_by_role("button", name="Let them watch").click()
     expect(card).not_to_be_visible()
 
-    asker.get_by_role("link", name="Watch the desktop").click()
+    asker.get_by_role("link", name="Watch", exact=True).click()
     asker.wait_for_selector("html[data-connection=connected]")
     expect(asker.get_by_text("Watching", exact=True)).to_be_visible()
     until(lambda: Connection.objects.filter(user=lotte, mode="watch", closed=None).exists(), what="the seat")
