@@ -3,6 +3,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
 from .administration import AuditView, RoleView
+from .requests import AccessRequestViewSet
 from .time import ExtensionViewSet
 from .views import EnvironmentViewSet, ExperimentViewSet, FlavourView, InstanceViewSet, QuotaView
 
@@ -10,6 +11,7 @@ router = SimpleRouter(use_regex_path=False)
 router.register("environments", EnvironmentViewSet, basename="environment")
 router.register("experiments", ExperimentViewSet, basename="experiment")
 router.register("instances", InstanceViewSet, basename="instance")
+router.register("requests", AccessRequestViewSet, basename="access-request")
 router.register("extensions", ExtensionViewSet, basename="extension")
 
 app_name = "api"

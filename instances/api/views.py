@@ -31,6 +31,7 @@ from instances.states import State
 
 from . import serializers as shapes
 from .members import MemberActions
+from .requests import RequestActions
 from .time import TimeActions
 
 
@@ -98,6 +99,7 @@ class ExperimentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
 class InstanceViewSet(
     TimeActions,
     MemberActions,
+    RequestActions,
     mixins.ListModelMixin,
     mixins.RetrieveModelMixin,
     viewsets.GenericViewSet[Instance],

@@ -33,10 +33,12 @@ def home(request: HttpRequest) -> HttpResponse:
     mine = with_relations(Instance.objects.filter(owner__in=actor.accounts).exclude(state=State.DELETED))
     shared = with_relations(visible_to(actor).filter(members__user__in=actor.accounts).exclude(state=State.DELETED))
     found = Paginator(mine, CARDS).get_page(request.GET.get("page"))
+    cards = in_context(actor, [*found.object_list, *shared.distinct()[:SHARED]])
+    own = len(found.object_list)
     context: dict[str, Any] = {
         "found": found,
-        "cards": in_context(actor, found.object_list),
-        "shared": in_context(actor, shared.distinct()[:SHARED]),
+        "cards": cards[:own],
+        "shared": cards[own:],
         "oversees": oversees(actor),
         "section": "home",
     }

@@ -65,7 +65,7 @@ def asking_of(actor: Actor, instance: Instance) -> dict[str, Any]:
     """For the owner, those who ask to be let in; for anybody else, their own request, open or answered lately."""
     if may(actor, Action.APPROVE, facts(instance)):
         asked = instance.requests.filter(answered=None).select_related("user")
-        return {"asked": [(one, requests.outside(instance, one.user)) for one in asked], "minutes": answering.MINUTES}
+        return {"askers": [(one, requests.outside(instance, one.user)) for one in asked], "minutes": answering.MINUTES}
     shown = Q(answered=None) | Q(answered__gt=timezone.now() - RECENT)
     return {"request_to_owner": instance.requests.filter(shown, user__in=actor.accounts).order_by("-asked").first()}
 
@@ -163,7 +163,7 @@ def ask(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
         )
         return made.instance
 
-    return told(request, act, lambda instance: f"{instance.owner.name} sees your request.")
+    return told(request, act, lambda instance: f"{instance.owner.name} is asked.")
 
 
 @require_POST

@@ -50,6 +50,9 @@ def test_the_schema_is_valid_openapi_and_names_every_route(client: Client, facil
         "instances/{id}/members/",
         "instances/{id}/members/{user}/",
         "instances/{id}/candidates/",
+        "instances/{id}/requests/",
+        "requests/{id}/answer/",
+        "requests/{id}/withdraw/",
         "audit/",
         "roles/",
         "environments/",
@@ -211,3 +214,20 @@ def test_a_launch_beyond_the_quota_is_a_problem_that_says_who_can_change_it(faci
     answer = Api(facility.ada)("POST", "instances/", ask(facility))
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.status_code in (400, 422) and "administrators of this portal can change it" in answer.content.decode()
+
+
+def test_whoever_looks_after_it_asks_and_the_owner_answers(facility: Facility) -> None:
+    row = instance(facility, facility.ada)
+    owner, asker = Api(facility.ada), Api(facility.sci)
+    refused = asker("POST", f"instances/{row.pk}/requests/", {"reason": "hm"})
+    assert refused.status_code == 400 and "reason" in refused.json()["errors"]
+    made = asker("POST", f"instances/{row.pk}/requests/", {"reason": "The detector is off."})
+    assert made.status_code == 201 and made.json()["capacity"] == "instrument_scientist"
+    assert Api(facility.bob)("GET", f"instances/{row.pk}/requests/").status_code == 404
+    which = f"requests/{made.json()['id']}/"
+    assert asker("POST", f"{which}answer/", {"answer": "control"}).status_code == 403
+    assert [one["id"] for one in owner("GET", f"instances/{row.pk}/requests/").json()] == [made.json()["id"]]
+    answered = owner("POST", f"{which}answer/", {"answer": "watch", "minutes": 120})
+    assert (answered.status_code, answered.json()["answer"]) == (200, "watch")
+    assert asker("POST", f"{which}withdraw/").status_code == 404
+    assert [one["role"] for one in owner("GET", f"instances/{row.pk}/members/").json()] == ["viewer"]

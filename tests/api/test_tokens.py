@@ -93,7 +93,7 @@ def test_each_operation_wants_its_own_scope_and_no_other(name: str, facility: Fa
     method, _, path = name.partition(" ")
     row = instance(facility, facility.ivy, State.READY)
     row.experiments.clear()  # whose data Ivy has no part in
-    key = str(facility.running.pk) if path.startswith(("experiments", "extensions")) else str(row.pk)
+    key = str(facility.running.pk) if path.startswith(("experiments", "extensions", "requests")) else str(row.pk)
     needed = OPERATIONS[name]
     without = script(facility.ivy, *(scope for scope in Scope if scope is not needed), name="without")
     refused = ask(without, method, path.replace("{id}", key), {})
