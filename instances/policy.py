@@ -19,6 +19,8 @@ class Action(StrEnum):
     SEE = "see"
     INSPECT = "inspect"
     """Its notes, its data, its timeline and who was in it, beyond that it exists."""
+    REVIEW = "review"
+    """Who was in it, from where and for how long."""
     RENAME = "rename"
     START = "start"
     STOP = "stop"
@@ -164,10 +166,10 @@ def may(actor: Actor, action: Action, instance: InstanceFacts) -> Decision:
     if action is Action.SEE or not seen:
         return seen
     if actor.has(Role.AUDITOR):
-        return seen if action is Action.INSPECT else deny(AUDITORS_CHANGE_NOTHING)
+        return seen if action in _READING else deny(AUDITORS_CHANGE_NOTHING)
     if action is Action.LAUNCH:
         return deny("It has been launched already.")
-    if instance.state is State.DELETED and action is not Action.INSPECT:
+    if instance.state is State.DELETED and action not in _READING:
         return deny("This instance has been deleted.")
     if instance.withheld and action in _OF_THE_SCREEN:
         return deny(instance.withheld if instance.owner_id in actor.accounts else WITHHELD)
@@ -228,13 +230,15 @@ def capacity_of(actor: Actor, instance: InstanceFacts) -> Capacity | None:
 
 _PORTAL_WIDE = {Action.ADMINISTER: may_administer, Action.AUDIT: may_audit}
 _OF_THE_SCREEN = {Action.WATCH, Action.CONTROL, Action.SHARE}
-_OVERSEEN = {Action.INSPECT, Action.STOP, Action.DELETE, Action.EXTEND, Action.ASK}
+_READING = {Action.INSPECT, Action.REVIEW}
+_OVERSEEN = {Action.INSPECT, Action.REVIEW, Action.STOP, Action.DELETE, Action.EXTEND, Action.ASK}
 _OF_MEMBERS = {
     COLLABORATOR: {Action.INSPECT, Action.WATCH, Action.CONTROL},
     VIEWER: {Action.WATCH},
 }
 _REFUSALS = {
     Action.INSPECT: "Notes, data and timeline of an instance are its owner's, and of those who look after the portal.",
+    Action.REVIEW: "Who was in it, and from where, is told to its owner and to those who look after the portal.",
     Action.WATCH: "This instance belongs to somebody else. Ask its owner to be let in, to see the screen.",
     Action.CONTROL: "This instance belongs to somebody else. Ask its owner to be let in, to work in it.",
     Action.SHARE: "Whoever shares a desktop shares its owner's rights to the data: only the owner decides that.",

@@ -2,7 +2,21 @@
 
 from django.urls import path
 
-from instances.views import actions, desktop, detail, experiments, guests, home, mail, new, progress, sharing, time, why
+from instances.views import (
+    actions,
+    desktop,
+    detail,
+    experiments,
+    guests,
+    history,
+    home,
+    mail,
+    new,
+    progress,
+    sharing,
+    time,
+    why,
+)
 from instances.views.administration import (
     catalogues,
     clouds,
@@ -46,6 +60,8 @@ urlpatterns = [
     path("instances/<uuid:instance_id>/describe/", actions.describe, name="describe"),
     path("instances/<uuid:instance_id>/people/", sharing.people, name="people"),
     path("instances/<uuid:instance_id>/people/candidates/", sharing.candidates, name="candidates"),
+    path("instances/<uuid:instance_id>/history/", history.history, name="history"),
+    path("instances/<uuid:instance_id>/history.csv", history.table, name="history_table"),
     path("instances/<uuid:instance_id>/ask/", sharing.ask, name="ask"),
     path("instances/<uuid:instance_id>/ask/withdraw/", sharing.withdraw, name="withdraw"),
     path("instances/<uuid:instance_id>/answer/", sharing.answer, name="answer"),

@@ -220,7 +220,7 @@ def _session(endpoint: Endpoint) -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, connect=2 * DIAL, sock_connect=DIAL),
         skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
-        read_bufsize=1 << 17,
+        read_bufsize=1 << 18,
         max_line_size=1 << 14,
         max_field_size=1 << 15,
         trust_env=False,

@@ -14,6 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from auth.data import DataGrant
+from instances.agents import in_words
 from instances.services.grants import target_of
 from instances.services.lifetimes import length
 from instances.services.queue import ordinal as words_for
@@ -119,6 +120,12 @@ def of(values: Mapping[Any, Any], key: Any) -> Any:
 def hours(value: int) -> str:
     """`14 days`, `36 hours`."""
     return length(value)
+
+
+@register.filter
+def browser(agent: str) -> str:
+    """`Firefox 140 on Linux`."""
+    return in_words(agent)
 
 
 @register.filter

@@ -70,6 +70,7 @@ def allowed(actor: Actor, instance: Instance) -> dict[str, bool]:
         "pin": (Action.PIN, state not in {State.DELETING, State.DELETED}),
         "watch": (Action.WATCH, True),
         "inspect": (Action.INSPECT, True),
+        "review": (Action.REVIEW, True),
         "share": (Action.SHARE, state not in {State.DELETING, State.DELETED}),
         "ask": (Action.ASK, instance.is_open and instance.owner_id not in actor.accounts),
         "answer": (Action.APPROVE, state is not State.DELETED),

@@ -32,15 +32,15 @@ PORTAL = {
     "auditor": {Action.AUDIT},
 }
 PORTAL["owner_who_audits"] = PORTAL["auditor"]
-OVERSEER = {Action.SEE, Action.INSPECT, Action.STOP, Action.DELETE, Action.EXTEND, Action.ASK}
+OVERSEER = {Action.SEE, Action.INSPECT, Action.REVIEW, Action.STOP, Action.DELETE, Action.EXTEND, Action.ASK}
 NEAR = {Action.SEE, Action.ASK}
 MATRIX = {
     "owner": ALL,
     "linked_to_owner": ALL,
     "administrator": OVERSEER | PORTAL["administrator"] | {Action.PIN},
     "it_support": OVERSEER | PORTAL["it_support"],
-    "auditor": {Action.SEE, Action.INSPECT, Action.AUDIT},
-    "owner_who_audits": {Action.SEE, Action.INSPECT, Action.AUDIT},
+    "auditor": {Action.SEE, Action.INSPECT, Action.REVIEW, Action.AUDIT},
+    "owner_who_audits": {Action.SEE, Action.INSPECT, Action.REVIEW, Action.AUDIT},
     "scientist": NEAR,
     "contact": NEAR,
     "contact_by_role": NEAR,
@@ -110,7 +110,7 @@ def test_of_a_deleted_instance_there_is_only_something_to_see(around: World) -> 
         for persona in PERSONAS:
             actor = around.people[persona].as_actor()
             given = {action for action in Action if may(actor, action, facts(row))}
-            assert given <= {Action.SEE, Action.INSPECT, Action.ADMINISTER, Action.AUDIT}
+            assert given <= {Action.SEE, Action.INSPECT, Action.REVIEW, Action.ADMINISTER, Action.AUDIT}
 
 
 @pytest.mark.django_db
@@ -196,7 +196,7 @@ def test_nobody_lets_themselves_in() -> None:
 
 def test_an_auditor_changes_nothing_whatever_else_they_are() -> None:
     auditor = Actor(1, "Owner", frozenset({Role.AUDITOR, Role.ADMINISTRATOR, Role.IT_SUPPORT}))
-    for action in set(Action) - {Action.SEE, Action.INSPECT, Action.AUDIT}:
+    for action in set(Action) - {Action.SEE, Action.INSPECT, Action.REVIEW, Action.AUDIT}:
         decision = may(auditor, action, of_owner())
         assert (decision.allowed, decision.because) == (False, AUDITORS_CHANGE_NOTHING), action
 

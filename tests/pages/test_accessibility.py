@@ -58,7 +58,7 @@ def test_axe_finds_nothing(dark: bool, made: dict[State, Instance], facility: Fa
     addresses = ["/", f"/new/?experiment={facility.running.pk}", "/experiments/"]
     addresses += [f"/experiments/{facility.running.pk}/", f"/instances/{ready.pk}/", "/no-such-page/"]
     addresses += [f"/instances/{starting.pk}/progress/", f"/instances/{failed.pk}/progress/"]
-    addresses += [f"/instances/{ready.pk}/desktop/", f"/instances/{ready.pk}/why/"]
+    addresses += [f"/instances/{ready.pk}/desktop/", f"/instances/{ready.pk}/why/", f"/instances/{ready.pk}/history/"]
     addresses += [f"/experiments/{facility.running.pk}/why/", f"/instances/{ready.pk}/time/"]
     found = {}
     page = browse(facility.ada, dark=dark)

@@ -1,23 +1,21 @@
 """The audit trail: searching it, taking it away, checking its chain."""
 
-import csv
-import io
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 from typing import Any
 from urllib.parse import urlencode
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from auth.models import AuditEvent
 from instances.services import trail
+from instances.views import tables
 from instances.views.common import user_of
 from instances.views.home import kept
+from instances.views.tables import harmless
 
 from .common import ROWS, asked, shown, staff
 
@@ -62,12 +60,8 @@ def download(request: HttpRequest) -> HttpResponseBase:
     wanted, problems = trail.read(query)
     if problems:
         return HttpResponse(" ".join(problems.values()), status=422, content_type="text/plain; charset=utf-8")
-    pieces = _lines(trail.download(wanted, acting_user=user_of(request)))
-    # Under ASGI an ordinary iterator would be read to its end before the first byte is sent.
-    content = _awaited(pieces) if isinstance(request, ASGIRequest) else pieces
-    name = f"audit-{timezone.now():%Y%m%d-%H%M%S}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return StreamingHttpResponse(content, content_type="text/csv; charset=utf-8", headers=headers)
+    pieces = _rows(trail.download(wanted, acting_user=user_of(request)))
+    return tables.download(request, f"audit-{timezone.now():%Y%m%d-%H%M%S}.csv", pieces)
 
 
 @staff
@@ -89,40 +83,23 @@ def _page(found: Any, before: int | None, after: int | None) -> tuple[list[Audit
     return rows[:ROWS], len(rows) > ROWS
 
 
-def _lines(pieces: Iterator[list[AuditEvent]]) -> Iterator[str]:
-    yield _csv([COLUMNS])
+def _rows(pieces: Iterator[list[AuditEvent]]) -> Iterator[Iterable[Sequence[Any]]]:
+    yield [COLUMNS]
     for piece in pieces:
-        yield _csv(
+        yield (
             (
                 row.seq,
                 row.at.astimezone(UTC).isoformat(),
                 row.actor_id or "",
-                _harmless(row.actor_name),
+                harmless(row.actor_name),
                 row.action,
-                _harmless(row.target),
-                _harmless(row.because),
+                harmless(row.target),
+                harmless(row.because),
                 json.dumps(row.detail, ensure_ascii=False, sort_keys=True),
                 bytes(row.digest).hex(),
             )
             for row in piece
         )
-
-
-def _csv(rows: Any) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
-
-
-def _harmless(cell: str) -> str:
-    """What people typed is never a formula to whoever opens the file in a spreadsheet."""
-    return f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t", "\r"} else cell
-
-
-async def _awaited(pieces: Iterator[str]) -> AsyncIterator[str]:
-    following = sync_to_async(lambda: next(pieces, None))
-    while (piece := await following()) is not None:
-        yield piece
 
 
 def _number(request: HttpRequest, name: str) -> int | None:
