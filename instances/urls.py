@@ -64,6 +64,7 @@ urlpatterns = [
     path("instances/<uuid:instance_id>/history.csv", history.table, name="history_table"),
     path("instances/<uuid:instance_id>/ask/", sharing.ask, name="ask"),
     path("instances/<uuid:instance_id>/ask/withdraw/", sharing.withdraw, name="withdraw"),
+    path("instances/<uuid:instance_id>/alone/", sharing.alone, name="alone"),
     path("instances/<uuid:instance_id>/answer/", sharing.answer, name="answer"),
     path("instances/<uuid:instance_id>/share/", sharing.share, name="share"),
     path("instances/<uuid:instance_id>/unshare/", sharing.unshare, name="unshare"),

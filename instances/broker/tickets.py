@@ -13,8 +13,10 @@ from auth.digests import digest_of
 from auth.models import User
 from instances.errors import Denied, NotFound, TicketRefused
 from instances.models import Cloud, Connection, Instance, Ticket
-from instances.models.connection import Mode
+from instances.models.connection import App, Mode
+from instances.models.instance import Alone
 from instances.policy import Action
+from instances.services import presence
 from instances.services.visibility import find
 
 from .endings import GONE, LEFT, REVOKED, Ending
@@ -67,14 +69,14 @@ def _redeem(ticket: str, app: str, broker: str, visitor: Visitor, key: str | Non
         return None
     if not _signed_in(row.session):
         return None
-    allowed = _allowed(row.user, row.instance_id, row.mode)
+    allowed, mode = _allowed(row.user, row.instance_id, row.mode, app)
     if isinstance(allowed, Ending):
         return None
     seat = Connection.objects.create(
         user=row.user,
         instance=allowed,
         app=row.app,
-        mode=row.mode,
+        mode=mode,
         monitor=row.monitor,
         session=row.session,
         digest=digest,
@@ -83,11 +85,13 @@ def _redeem(ticket: str, app: str, broker: str, visitor: Visitor, key: str | Non
         agent=visitor.agent[:300],
     )
     bus.announce("people", instance=str(allowed.pk))
+    if allowed.alone != Alone.ALLOWED and allowed.owner_id in row.user.as_actor().accounts:
+        presence.apply(allowed)
     audit.record(
         "connection.open",
         f"instance:{allowed.pk}",
         actor=row.user.as_actor(),
-        detail={"connection": str(seat.pk), "app": app, "mode": row.mode, "address": visitor.address},
+        detail={"connection": str(seat.pk), "app": app, "mode": mode, "address": visitor.address},
     )
     return admission_of(seat, allowed)
 
@@ -112,7 +116,7 @@ def by_cookie(digest: str, *, key: str) -> Admission | None:
     seat = Connection.objects.filter(digest=digest, instance_id=UUID(key), closed=None).select_related("user").first()
     if seat is None or not digest:
         return None
-    allowed = _allowed(seat.user, seat.instance_id, seat.mode)
+    allowed, _ = _allowed(seat.user, seat.instance_id, seat.mode, seat.app)
     if isinstance(allowed, Ending) or not _known(seat.session):
         return None
     return admission_of(seat, allowed)
@@ -123,10 +127,10 @@ def standing(admission: Admission) -> Ending | Mode:
     seat = Connection.objects.select_related("user").filter(pk=admission.connection).first()
     if seat is None or seat.closed:
         return Ending(REVOKED, seat.reason if seat else "Your account is closed.")
-    allowed = _allowed(seat.user, seat.instance_id, seat.mode)
+    allowed, mode = _allowed(seat.user, seat.instance_id, seat.mode, seat.app)
     if isinstance(allowed, Ending):
         return allowed
-    return Mode(seat.mode) if _known(seat.session) else Ending(REVOKED, "You have signed out.")
+    return mode if _known(seat.session) else Ending(REVOKED, "You have signed out.")
 
 
 def close(seat: UUID, ending: Ending, *, bytes_in: int = 0, bytes_out: int = 0) -> bool:
@@ -155,15 +159,23 @@ def close(seat: UUID, ending: Ending, *, bytes_in: int = 0, bytes_out: int = 0) 
     return True
 
 
-def _allowed(user: User, instance: UUID, mode: str) -> Instance | Ending:
+def _allowed(user: User, instance: UUID, mode: str, app: str) -> tuple[Instance | Ending, Mode]:
+    """The instance if it may be opened or held open in `mode`, and what is left of that; or why not."""
+    wish = Mode(mode)
     if not user.is_active:
-        return Ending(REVOKED, "Your account is closed.")
+        return Ending(REVOKED, "Your account is closed."), wish
+    actor = user.as_actor()
     action = Action.CONTROL if mode == Mode.CONTROL else Action.WATCH
     try:
-        found = find(instance, actor=user.as_actor(), action=action)
+        found = find(instance, actor=actor, action=action)
     except (Denied, NotFound) as refusal:
-        return Ending(REVOKED, str(refusal))
-    return found if found.is_open else GONE
+        return Ending(REVOKED, str(refusal)), wish
+    left = presence.bounded(found, actor, wish)
+    if left is None:
+        return Ending(REVOKED, presence.NOBODY), wish
+    if left != wish and app != App.DESKTOP:
+        return Ending(REVOKED, presence.WATCHING_ONLY), wish
+    return (found if found.is_open else GONE), left
 
 
 def _signed_in(session: str) -> bool:

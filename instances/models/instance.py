@@ -16,6 +16,14 @@ def choices(enum: type[Desired] | type[Phase] | type[State] | type[Progress]) ->
     return [(member.value, member.value.capitalize()) for member in enum]
 
 
+class Alone(models.TextChoices):
+    """What those whom the owner let in may do while the owner is not there."""
+
+    ALLOWED = "allowed", "work in it as before"
+    WATCH = "watch", "only watch"
+    NO = "no", "not be in it"
+
+
 class Instance(models.Model):
     """One running environment of one person for some experiments."""
 
@@ -64,6 +72,8 @@ class Instance(models.Model):
     reference = models.CharField(max_length=200, blank=True, help_text="What its cloud calls it.")
     absences = models.PositiveIntegerField(default=0, help_text="How often in a row its cloud said that it has it not.")
     missing_since = models.DateTimeField(null=True, blank=True, help_text="Since when its cloud's list lacks it.")
+
+    alone = models.CharField(max_length=16, choices=Alone.choices, default=Alone.ALLOWED)
 
     waiting_since = models.DateTimeField(null=True, blank=True, help_text="In line for a place since; None: has one.")
     placed_at = models.DateTimeField(null=True, blank=True, help_text="When it last got a place from the line.")

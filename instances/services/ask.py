@@ -15,7 +15,7 @@ from instances.models.access_request import Answer
 from instances.models.connection import Mode
 from instances.policy import Action, capacity_of, may
 
-from . import requests
+from . import presence, requests
 from .mail import Kind, notify
 from .visibility import facts, find
 
@@ -39,7 +39,7 @@ def ask(instance_id: UUID | str, *, acting_user: User, reason: str, wish: str = 
         _check(instance, actor, person, reason, wish)
         made = AccessRequest.objects.create(instance=instance, user=person, capacity=capacity, wish=wish, reason=reason)
         requests.told(instance, [person.pk])
-        if not requests.is_there(instance) and not requests.by_rule(made):
+        if not presence.owner_is_there(instance) and not requests.by_rule(made):
             notify(
                 instance.owner.person,
                 Kind.ACCESS_ASKED,

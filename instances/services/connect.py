@@ -19,6 +19,7 @@ from instances.models.connection import App, Mode
 from instances.policy import Action
 from instances.states import State
 
+from . import presence
 from .visibility import find
 
 LIFETIME = timedelta(seconds=30)
@@ -44,7 +45,10 @@ def connect(
     monitor: int | None = None,
     session: str = "",
 ) -> Seat:
-    """A ticket for `app` of a ready instance, bound to the user, the instance, the mode and the login `session`."""
+    """A ticket for `app` of a ready instance, bound to the user, the instance, the mode and the login `session`.
+
+    While the owner is not there, their rule may leave others less than `mode`: then it is a ticket to watch, or none.
+    """
     if mode not in Mode.values:
         raise Invalid({"mode": "The mode is control or watch."})
     if monitor is not None and not (app == App.DESKTOP and 1 <= monitor <= MONITORS):
@@ -59,18 +63,23 @@ def connect(
             raise Invalid({"mode": "Only a desktop can be watched."})
         if not instance.is_open:
             raise Conflict(f"It is {State(instance.state).value}: nothing can be opened in it now.")
+        left = presence.bounded(instance, actor, mode)
+        if left is None:
+            raise Conflict(presence.NOBODY)
+        if left != mode and app != App.DESKTOP:
+            raise Conflict(presence.WATCHING_ONLY)
         secret = secrets.token_urlsafe(32)
         Ticket.objects.create(
             digest=digest_of(secret),
             user=acting_user,
             instance=instance,
             app=app,
-            mode=mode,
+            mode=left,
             monitor=monitor,
             session=session,
             expires=timezone.now() + LIFETIME,
         )
-        audit.record("connection.ticket", f"instance:{instance.pk}", actor=actor, detail={"app": app, "mode": mode})
+        audit.record("connection.ticket", f"instance:{instance.pk}", actor=actor, detail={"app": app, "mode": left})
     broker = urlsplit(settings.BROKER_URL)
     if app == App.DESKTOP:
         scheme = "wss" if broker.scheme == "https" else "ws"

@@ -11,7 +11,6 @@ from auth import audit, bus, rights
 from auth.access import Actor
 from auth.models import Participation, User
 from instances.models import Connection, Instance, Member
-from instances.models.connection import App
 from instances.policy import Capacity, capacity_of
 
 from .visibility import facts
@@ -93,10 +92,3 @@ def recheck(*, users: Iterable[int], proposals: Iterable[int], because: str, **_
 def _locked(rows: QuerySet[Member]) -> QuerySet[Member]:
     related = rows.select_related("user", "instance__owner").order_by("pk")
     return related.select_for_update(of=("self",), skip_locked=True)
-
-
-def set_mode(member: Member) -> None:
-    """Of the seats that they hold in the desktop now: brokers hear of it and change them as they go on."""
-    accounts = rights.with_their_other_accounts({member.user_id})
-    held = Connection.objects.filter(instance=member.instance, user__in=accounts, app=App.DESKTOP, closed=None)
-    held.update(mode=Member.Role(member.role).mode)

@@ -14,10 +14,9 @@ from auth.access import Actor
 from auth.models import User
 from instances.models import AccessRequest, Instance, Member
 from instances.models.access_request import Answer
-from instances.models.connection import App
 from instances.policy import Capacity, capacity_of
 
-from . import members, transitions
+from . import members, presence, transitions
 from .mail import Kind, notify
 from .visibility import facts
 
@@ -27,13 +26,6 @@ LOOK = timedelta(hours=1)
 """How long somebody may look whom the facility's rule let in."""
 BATCH = 50
 GIVEN = {Answer.CONTROL: Member.Role.COLLABORATOR, Answer.WATCH: Member.Role.VIEWER}
-
-
-def is_there(instance: Instance) -> bool:
-    """Whether its owner has it open now, through whichever of their identities."""
-    account = instance.owner.linked_to_id or instance.owner_id
-    own = Q(user=account) | Q(user__linked_to=account)
-    return instance.connections.filter(own, app=App.DESKTOP, closed=None).exists()
 
 
 def outside(instance: Instance, user: User) -> list[str]:
@@ -71,7 +63,7 @@ def close(
         if before is None or before.basis == Member.Basis.SUPPORT:
             fields |= {"until": until, "basis": Member.Basis.SUPPORT}
         member, _ = Member.objects.update_or_create(instance=instance, user=person, defaults=fields)
-        members.set_mode(member)
+        presence.set_mode(member, instance)
         members.changed(instance, person, because=because)
         transitions.told(instance, because, actor=actor)
     told(instance, [person.pk])
@@ -94,7 +86,7 @@ def by_rule(request: AccessRequest) -> bool:
     """Let them watch if the facility's rule says so by now; within the caller's transaction. The owner is told."""
     waits = settings.WHEN_AWAY.get(Capacity(request.capacity))
     instance, now = request.instance, timezone.now()
-    if waits is None or request.asked + waits > now or is_there(instance) or not instance.is_open:
+    if waits is None or request.asked + waits > now or presence.owner_is_there(instance) or not instance.is_open:
         return False
     until = now + LOOK
     close(request, Answer.WATCH, actor=None, by=None, until=until)

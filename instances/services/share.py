@@ -12,7 +12,7 @@ from instances.errors import Invalid
 from instances.models import Member
 from instances.policy import Action
 
-from . import members, transitions
+from . import members, presence, transitions
 from .mail import Kind, notify
 from .visibility import find
 
@@ -45,7 +45,7 @@ def share(instance_id: UUID | str, *, acting_user: User, user: int, role: str, u
         before = instance.members.filter(user=person).first()
         fields = {"role": role, "until": until, "added_by": acting_user}
         member, new = Member.objects.update_or_create(instance=instance, user=person, defaults=fields)
-        members.set_mode(member)
+        presence.set_mode(member, instance)
         what = Member.Role(role).label.lower()
         because = f"{actor.name} shared it with {person.name}: {what}"
         members.changed(instance, person, because=because)

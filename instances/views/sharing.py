@@ -16,10 +16,11 @@ from instances.errors import Invalid
 from instances.models import AccessRequest, Instance, Member
 from instances.models.access_request import Answer
 from instances.models.connection import App, Mode
+from instances.models.instance import Alone
 from instances.policy import Action, may
 from instances.services import answer as answering
 from instances.services import ask as asking
-from instances.services import members, requests
+from instances.services import members, presence, requests
 from instances.services import share as sharing
 from instances.services import unshare as unsharing
 from instances.services.visibility import facts, find
@@ -51,9 +52,12 @@ def people_of(actor: Actor, instance: Instance) -> dict[str, Any]:
     watches, controls = may(actor, Action.WATCH, subject), may(actor, Action.CONTROL, subject)
     shown = bool(watches or may(actor, Action.INSPECT, subject))
     shares = bool(may(actor, Action.SHARE, subject))
+    left = presence.bounded(instance, actor, Mode.CONTROL if controls else Mode.WATCH)
     return {
         "shows_people": shown,
-        "mode": Mode.CONTROL if controls else Mode.WATCH,
+        "mode": left or Mode.WATCH,
+        "alone": [(one.value, one.label, one == instance.alone) for one in Alone] if shares else [],
+        "kept_from_working": bool(controls) and left != Mode.CONTROL,
         "present": _present(actor, instance) if shown else [],
         "members": list(instance.members.select_related("user")) if shown else [],
         "candidates": members.candidates(instance) if shares else [],
@@ -192,6 +196,17 @@ def answer(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
         return row.instance
 
     return told(request, act, lambda _: _ANSWERED[Answer(made[0].answer)].format(made[0].user.name))
+
+
+@require_POST
+@page
+def alone(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
+    wanted = request.POST.get("alone", "")
+    return told(
+        request,
+        lambda: presence.set_alone(instance_id, acting_user=user_of(request), alone=wanted),
+        lambda instance: f"Without you they may {Alone(instance.alone).label}.",
+    )
 
 
 _ANSWERED = {

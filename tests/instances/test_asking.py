@@ -189,7 +189,7 @@ def test_an_owner_who_is_there_gets_no_mail_and_one_who_is_away_gets_one(desk: I
     seat = comes(desk)
     withdraw(asked(desk, lotte).pk, acting_user=lotte)
     assert not Mail.objects.filter(kind=Kind.ACCESS_ASKED).exists()
-    Connection.objects.filter(pk=seat.pk).update(closed=timezone.now())
+    Connection.objects.filter(pk=seat.pk).update(closed=timezone.now() - timedelta(minutes=1))
     asked(desk, lotte)
     (mail,) = Mail.objects.filter(kind=Kind.ACCESS_ASKED)
     assert mail.to == desk.owner and mail.facts["capacity"] == "local contact"
@@ -214,7 +214,7 @@ def test_a_rule_lets_watch_after_a_while_if_the_owner_is_away_and_tells_them(
     AccessRequest.objects.update(asked=timezone.now() - timedelta(minutes=10))
     seat = comes(desk)
     assert requests.end_waiting() == 0
-    Connection.objects.filter(pk=seat.pk).update(closed=timezone.now())
+    Connection.objects.filter(pk=seat.pk).update(closed=timezone.now() - timedelta(minutes=1))
     assert requests.end_waiting() == 1
     assert may(lotte, desk, Action.WATCH) and not may(lotte, desk, Action.CONTROL)
     member = Member.objects.get()
@@ -231,7 +231,7 @@ def test_a_rule_may_let_in_at_once(desk: Instance, lotte: User, settings: LazySe
     request = asked(desk, lotte)
     assert not may(lotte, desk, Action.WATCH)
     withdraw(request.pk, acting_user=lotte)
-    Connection.objects.update(closed=timezone.now())
+    Connection.objects.update(closed=timezone.now() - timedelta(minutes=1))
     asked(desk, lotte)
     assert may(lotte, desk, Action.WATCH)
     assert not Mail.objects.filter(kind=Kind.ACCESS_ASKED).exists()

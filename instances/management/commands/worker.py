@@ -24,7 +24,7 @@ from instances.reconcile.metrics import Loops, serve
 from instances.reconcile.queue import place
 from instances.reconcile.sweep import forget_old_tickets, sweep
 from instances.reconcile.watch import Watcher
-from instances.services import members, requests, rights
+from instances.services import members, presence, requests, rights
 from instances.services.roles import end_expired
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ async def run(concurrency: int) -> None:
         asyncio.create_task(every(1.0, end_expired)),
         asyncio.create_task(every(1.0, members.end_lapsed)),
         asyncio.create_task(every(2.0, requests.end_waiting)),
+        asyncio.create_task(every(2.0, presence.look)),
         asyncio.create_task(every(15.0, look_at_loads)),
         asyncio.create_task(every(30.0, sweep_lifetimes)),
         asyncio.create_task(every(600.0, forget_old_tickets)),

@@ -21,7 +21,7 @@ export default class People extends EventTarget {
   get mode() { return this.box.querySelector("[data-mode]")?.dataset.mode; }
 
   async load() {
-    if (this.box.querySelector(".share-form :focus")) { // somebody is choosing: not under their hands
+    if (this.box.querySelector("form :focus:not(button)")) { // somebody is choosing: not under their hands
       clearTimeout(this._later);
       this._later = setTimeout(() => this.load(), 1000);
       return;
