@@ -41,6 +41,7 @@ urlpatterns = [
     path("new/experiments/", new.picks, name="picks"),
     path("experiments/", experiments.listing, name="experiments"),
     path("experiments/<int:experiment_id>/", experiments.experiment, name="experiment"),
+    path("experiments/<int:experiment_id>/clipboard/", experiments.clipboard, name="clipboard"),
     path("experiments/<int:experiment_id>/why/", why.experiment, name="experiment_why"),
     path("instances/<uuid:instance_id>/", detail.detail, name="instance"),
     path("instances/<uuid:instance_id>/why/", why.instance, name="why"),

@@ -50,6 +50,9 @@ DATA_ROOT = Path(env.str("VISA_DATA_ROOT", default=str(DATA / "facility"))).reso
 LOST_ACCESS = env.str("VISA_LOST_ACCESS", default="restart")  # an instance whose data may not be seen any more
 if LOST_ACCESS not in ("restart", "stop"):
     raise ValueError("VISA_LOST_ACCESS is restart or stop")
+CLIPBOARD = env.str("VISA_CLIPBOARD", default="both")  # where a proposal says nothing else
+if CLIPBOARD not in ("both", "in", "out", "none"):
+    raise ValueError("VISA_CLIPBOARD is both, in, out or none")
 # Whom the portal lets look while an owner is away, by capacity: see docs/explanation/sharing.md.
 WHEN_AWAY = away.parse(env.dict("VISA_WHEN_AWAY", default={}))
 METRICS_TOKEN = env.str("VISA_METRICS_TOKEN", default="")  # who bears it may read /metrics of web

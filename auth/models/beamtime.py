@@ -25,6 +25,15 @@ class Instrument(models.Model):
         return self.code.upper()
 
 
+class Clipboard(models.TextChoices):
+    """What may be copied between a visitor's computer and a desktop with its data."""
+
+    BOTH = "both", "in and out"
+    IN = "in", "only in"
+    OUT = "out", "only out"
+    NONE = "none", "neither in nor out"
+
+
 class Proposal(models.Model):
     code = models.SlugField(max_length=32, unique=True)
     title = models.CharField(max_length=300)
@@ -34,6 +43,14 @@ class Proposal(models.Model):
     doi = models.CharField(max_length=120, blank=True)
     gid = models.PositiveBigIntegerField(unique=True, editable=False, help_text="The Unix group of its data.")
     source = models.CharField(max_length=64, blank=True, help_text="The catalogue that it came from.")
+    clipboard = models.CharField(
+        max_length=8,
+        blank=True,
+        default="",
+        db_default="",
+        choices=Clipboard.choices,
+        help_text="What may be copied into and out of instances with its data; empty: as everywhere.",
+    )
 
     class Meta:
         # Asked for with every list of experiments; the rows themselves, with their abstracts, are large.

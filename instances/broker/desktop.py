@@ -14,6 +14,7 @@ from instances.models.connection import App, Mode
 
 from . import tickets
 from .asgi import Receive, Scope, Send, forbid, hang_up, header, visitor
+from .censor import Censor, Unreadable
 from .database import in_database
 from .endings import BROKEN, GONE, LOST, REFUSED, VIOLATION, Ending
 from .frames import BadFrame
@@ -128,7 +129,7 @@ async def _relay(line: Line, seat: Seat, presence: Presence) -> Ending:
     except (Violation, BadFrame) as violation:
         log.warning("connection %s broke the rules: %s", seat.admission.connection, violation)
         return Ending(VIOLATION, "The viewer sent something that is not allowed.")
-    except HandshakeFailed as failure:
+    except (HandshakeFailed, Unreadable) as failure:
         log.warning("no RFB with instance %s: %s", seat.admission.instance, failure)
         return BROKEN
     except TimeoutError:
@@ -141,8 +142,16 @@ async def _relay(line: Line, seat: Seat, presence: Presence) -> Ending:
 
 async def _splice(wire: Wire, upstream: Upstream, seat: Seat, presence: Presence) -> Ending:
     """Both directions, each as slow as its slower side; the first that ends, ends the other."""
-    judge = Filter(watching=seat.mode != Mode.CONTROL, part=seat.admission.monitor is not None)
-    splice = Splice(seat, judge, browser=wire, instance=upstream, resize=partial(presence.resize, seat))
+    allowed = seat.admission.clipboard
+    judge = Filter(
+        watching=seat.mode != Mode.CONTROL,
+        part=seat.admission.monitor is not None,
+        pastes=allowed.inwards,
+        censored=not allowed.outwards,
+    )
+    judge.clipboards = seat.clipboards
+    censor = None if allowed.outwards else Censor()
+    splice = Splice(seat, judge, browser=wire, instance=upstream, resize=partial(presence.resize, seat), censor=censor)
     seat.filter, seat.inject = judge, splice.inject
     try:
         upstream.join(splice)

@@ -23,6 +23,7 @@ class Ending(NamedTuple):
 
 
 LEFT = Ending(1000, "left")
+CHANGED = Ending(GOING_AWAY, "What may be copied has changed. Reconnect.")
 LOST = Ending(GOING_AWAY, "The connection was lost. Reconnect.")
 GONE = Ending(NOT_RUNNING, "The instance is not running.")
 REFUSED = Ending(TICKET, "This ticket is not valid. Open the instance from the portal.")

@@ -11,6 +11,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from auth import audit
+from auth.models import User
 from instances.models import Connection
 from instances.models.connection import App
 from instances.states import OPEN
@@ -55,6 +57,15 @@ def beat(broker: str, beats: list[Beat]) -> dict[UUID, Ending]:
         )
         alive = {row[0] for row in cursor.fetchall()}
     return _ended(b.seat for b in beats if b.seat not in alive)
+
+
+def note_clipboards(pasted: list[tuple[tickets.Admission, list[int]]]) -> None:
+    """That somebody's clipboard went into an instance: how often and how many bytes, never what."""
+    for seat, lengths in pasted:
+        with transaction.atomic():
+            user = User.objects.get(pk=seat.user)
+            detail = {"connection": str(seat.connection), "times": len(lengths), "bytes": sum(lengths)}
+            audit.record("clipboard.in", f"instance:{seat.instance}", actor=user.as_actor(), detail=detail)
 
 
 def standing(seats: list[UUID]) -> dict[UUID, Ending]:

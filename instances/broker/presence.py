@@ -18,7 +18,7 @@ from instances.states import OPEN
 
 from . import arrangements, ledger, tickets
 from .database import in_database
-from .endings import GONE, LOST, REVOKED, Ending
+from .endings import CHANGED, GONE, LOST, REVOKED, Ending
 from .rfb import Filter, SizeRequest
 from .tickets import Admission
 
@@ -47,6 +47,7 @@ class Seat:
         """Says something to the desktop between two messages of the browser; None before and after the relay."""
         self.filter: Filter | None = None
         """What judges the browser's messages, while they are relayed."""
+        self.clipboards: list[int] = []
         self.held: SizeRequest | None = None
         """A size that has to wait until no window shows a single screen."""
 
@@ -76,6 +77,12 @@ class Seat:
         moved = self.bytes_in, self.bytes_out
         self.bytes_in = self.bytes_out = 0
         return moved
+
+    def take_clipboards(self) -> list[int]:
+        """The lengths of those that went in since the last call."""
+        lengths = list(self.clipboards)
+        self.clipboards.clear()
+        return lengths
 
     def matches(self, message: dict[str, Any]) -> bool:
         seat = self.admission
@@ -172,13 +179,19 @@ class Presence:
             if seat.admission.app == App.DESKTOP or seat.used or seat.relays:
                 beats.append(ledger.Beat(seat.admission.connection, *seat.take_bytes(), seat.input_at))
                 seat.used = False
+        pasted = [(seat.admission, lengths) for seat in self.seats.values() if (lengths := seat.take_clipboards())]
         try:
             ended = await in_database(ledger.beat, self.broker, beats)
+            if pasted:
+                await in_database(ledger.note_clipboards, pasted)
         except DatabaseError:
             for one in beats:
                 if untold := self.seats.get(one.seat):
                     untold.bytes_in += one.bytes_in
                     untold.bytes_out += one.bytes_out
+            for admission, lengths in pasted:
+                if untold := self.seats.get(admission.connection):
+                    untold.clipboards[:0] = lengths
             raise
         self._end_all(ended)
 
@@ -200,6 +213,8 @@ class Presence:
             for seat in self.seats.values():
                 if seat.admission.user in people:
                     self._follow(partial(self.confirm, seat))
+        elif topic == "rejoin":
+            self._end_matching({"instance": message.get("instance")}, CHANGED)
         elif topic == "monitors":
             for seat in self.seats.values():
                 if message.get("instance") == str(seat.admission.instance):
@@ -211,6 +226,8 @@ class Presence:
     async def _write_end(self, seat: Seat, ending: Ending) -> None:
         bytes_in, bytes_out = seat.take_bytes()
         which = seat.admission.connection
+        if lengths := seat.take_clipboards():
+            await in_database(ledger.note_clipboards, [(seat.admission, lengths)])
         if await in_database(tickets.close, which, ending, bytes_in=bytes_in, bytes_out=bytes_out):
             log.info("connection %s closed: %s", which, ending.reason)
 

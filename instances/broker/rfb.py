@@ -6,6 +6,7 @@ mouse buttons, QEMU key events).
 
 from dataclasses import dataclass, field
 
+from .censor import ENCODINGS, FORMAT
 from .held import Held
 
 SET_PIXEL_FORMAT = 0
@@ -22,10 +23,12 @@ QEMU = 255
 COPY_RECT = 1
 EXTENDED_DESKTOP_SIZE = -308
 EXTENDED_MOUSE_BUTTONS = -316
+EXTENDED_CLIPBOARD = -1063131698
 CLIPBOARD_LIMIT = 1 << 20
 MAX_ENCODINGS = 256
 MAX_FENCE = 64
 MAX_SCREENS = 16
+MAX_NOTED = 1000
 
 _FIXED = {SET_PIXEL_FORMAT: 20, UPDATE_REQUEST: 10, KEY: 8, POINTER: 6, CONTINUOUS_UPDATES: 10}
 _WATCHING = frozenset({SET_PIXEL_FORMAT, SET_ENCODINGS, UPDATE_REQUEST, CONTINUOUS_UPDATES, FENCE})
@@ -35,6 +38,7 @@ _INPUT = frozenset({KEY, POINTER, CLIPBOARD, QEMU})
 _PLAIN = frozenset(_FIXED)
 _PLAIN_WATCHING = _PLAIN & _WATCHING
 _LONG_POINTER = frozenset({POINTER})
+_PIXELS = frozenset({SET_PIXEL_FORMAT})
 
 
 class Violation(Exception):
@@ -69,6 +73,9 @@ class Filter:
     of all windows. `part` is for a window that shows one screen: pictures are asked for, and pointed at, within `area`
     once that is known, and nothing is copied from beyond it.
 
+    `pastes`: its clipboard may go in. `censored`: a Censor reads what the desktop answers, so that only what that
+    knows may be asked for.
+
     `extended_pointer` says that the server is known to read the seven-byte PointerEvent. Where it is not known, and
     for whoever watches, the encoding is taken out of SetEncodings, because the length of a PointerEvent would depend
     on what the server thinks. A SetDesktopSize of a client that has not said that it understands sizes is dropped.
@@ -82,11 +89,14 @@ class Filter:
         "_sizes",
         "_skip",
         "area",
+        "censored",
         "clipboard_limit",
+        "clipboards",
         "dropped",
         "extended_pointer",
         "inputs",
         "part",
+        "pastes",
         "size_request",
         "watching",
     )
@@ -98,9 +108,15 @@ class Filter:
         clipboard_limit: int = CLIPBOARD_LIMIT,
         extended_pointer: bool = False,
         part: bool = False,
+        pastes: bool = True,
+        censored: bool = False,
     ) -> None:
         self.watching = watching
         self.part = part
+        self.pastes = pastes
+        self.censored = censored
+        self.clipboards: list[int] = []
+        """The lengths of those that were let through, for whoever takes them out and writes them down."""
         self.area: Area | None = None
         self.clipboard_limit = clipboard_limit
         self.extended_pointer = extended_pointer
@@ -191,6 +207,8 @@ class Filter:
     def _plain(self) -> frozenset[int]:
         """The kinds of a fixed length that go on unchanged and need no look."""
         plain = _PLAIN_WATCHING if self.watching else _PLAIN
+        if self.censored:
+            plain -= _PIXELS
         if self.area:
             return plain - _PLACED
         return plain - _LONG_POINTER if self._long_pointer else plain
@@ -226,7 +244,7 @@ class Filter:
 
     def _too_long(self, kind: int, length: int) -> bool:
         """Such a message is let go by byte by byte; a watcher's clipboard is never kept, whatever its length."""
-        return kind == CLIPBOARD and (self.watching or length - 8 > self.clipboard_limit)
+        return kind == CLIPBOARD and (self.watching or not self.pastes or length - 8 > self.clipboard_limit)
 
     def _judged(self, message: bytes) -> bytes:
         kind = message[0]
@@ -238,6 +256,11 @@ class Filter:
         if kind in _INPUT:
             self.inputs += 1
             self._held.see(message)
+            if kind == CLIPBOARD and len(self.clipboards) < MAX_NOTED:
+                self.clipboards.append(len(message) - 8)
+        elif kind == SET_PIXEL_FORMAT:
+            if self.censored and not (message[4:6] == FORMAT[0] and message[7:14] == FORMAT[1]):
+                raise Violation("a pixel format that cannot be read along")
         elif kind == SET_ENCODINGS:
             return self._encodings(message)
         elif kind == SET_DESKTOP_SIZE:
@@ -255,6 +278,10 @@ class Filter:
         unwanted = {COPY_RECT} if self.part else set()
         if not self._long_pointer:
             unwanted.add(EXTENDED_MOUSE_BUTTONS)
+        if self.censored:
+            unwanted |= set(wanted) - ENCODINGS
+        elif not self.pastes:
+            unwanted.add(EXTENDED_CLIPBOARD)
         kept = [encoding.to_bytes(4, "big", signed=True) for encoding in wanted if encoding not in unwanted]
         return message[:2] + len(kept).to_bytes(2, "big") + b"".join(kept)
 

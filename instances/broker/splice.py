@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from .censor import Censor, Unreadable
 from .endings import GONE, Ending
 from .rfb import Filter, SizeRequest, Violation
 
@@ -37,11 +38,18 @@ class Seat(Protocol):
 class Splice:
     """Browser and instance. `over` is done when one of them has ended, or fails with what was wrong.
 
-    What `judge` takes out as a size request goes to `resize`.
+    What `judge` takes out as a size request goes to `resize`. With a `censor`, the desktop's clipboard stays inside.
     """
 
     def __init__(
-        self, seat: Seat, judge: Filter, *, browser: End, instance: End, resize: Callable[[SizeRequest], None]
+        self,
+        seat: Seat,
+        judge: Filter,
+        *,
+        browser: End,
+        instance: End,
+        resize: Callable[[SizeRequest], None],
+        censor: Censor | None = None,
     ) -> None:
         self.over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._seat = seat
@@ -49,12 +57,21 @@ class Splice:
         self._browser = browser
         self._instance = instance
         self._resize = resize
+        self._censor = censor
         self._inputs = judge.inputs
 
     def from_instance(self, data: bytes) -> None:
         if self.over.done():
             return
         self._seat.bytes_out += len(data)
+        if self._censor:
+            try:
+                data = self._censor.feed(data)
+            except Unreadable as error:
+                self.fail(error)
+                return
+            if not data:
+                return
         self._browser.write(data)
 
     def from_browser(self, data: bytes) -> None:

@@ -16,7 +16,8 @@ from instances.models import Cloud, Connection, Instance, Ticket
 from instances.models.connection import App, Mode
 from instances.models.instance import Alone
 from instances.policy import Action
-from instances.services import presence
+from instances.services import clipboard, presence
+from instances.services.clipboard import Clipboard
 from instances.services.visibility import find
 
 from .endings import GONE, LEFT, REVOKED, Ending
@@ -42,6 +43,7 @@ class Admission:
     mode: str
     session: str
     cloud: Cloud
+    clipboard: Clipboard
     monitor: int | None = None
 
 
@@ -107,6 +109,7 @@ def admission_of(seat: Connection, instance: Instance) -> Admission:
         mode=seat.mode,
         session=seat.session,
         cloud=instance.cloud,
+        clipboard=clipboard.allowed_in(instance),
         monitor=seat.monitor,
     )
 

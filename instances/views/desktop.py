@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from instances.models.connection import App
 from instances.policy import Action
+from instances.services import clipboard
 from instances.services.display import DEFAULT, RESOLUTIONS
 from instances.services.visibility import find
 
@@ -31,6 +32,7 @@ def desktop(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
         | {
             # A window beside the first one; what it may is asked with its ticket.
             "monitor": 2 if request.GET.get("monitor") == "2" else None,
+            "clipboard": clipboard.allowed_in(instance),
             "ending": ending(instance, within=TIMED),
             "display": DEFAULT | instance.display,
             "resolutions": RESOLUTIONS,

@@ -3,16 +3,21 @@
 from collections import defaultdict
 from datetime import datetime
 
+from django.conf import settings
+from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from auth.access import Role
 from auth.data import DataGrant, Entitlement
-from instances.policy import OVERSEERS, may_review_access
+from auth.models.beamtime import Clipboard
+from instances.errors import Invalid
+from instances.policy import OVERSEERS, may_administer, may_review_access
 from instances.services.accesses import accesses_of
+from instances.services.clipboard import set_clipboard
 from instances.services.experiments import Share, entitlements_of, find_experiment, known_to, searched
 from instances.services.visibility import visible_to
 from instances.states import State
@@ -65,11 +70,30 @@ def experiment(request: HttpRequest, experiment_id: int) -> HttpResponse:
         "cards": in_context(actor, seen[:24]),
         "section": "experiments",
     }
+    if may_administer(actor):
+        said = found.proposal.clipboard
+        offered = [("", f"as everywhere: {Clipboard(settings.CLIPBOARD).label}"), *Clipboard.choices]
+        context["clipboards"] = [(value, label, value == said) for value, label in offered]
     if review:
         accesses, rows = accesses_of(found, page=request.GET.get("page"))
         linked = set(visible_to(actor).filter(pk__in=[row.instance.pk for row in rows if row.instance]))
         context |= {"review": review, "found": accesses, "accesses": [(row, row.instance in linked) for row in rows]}
     return render(request, "instances/experiment.html", context)
+
+
+@require_POST
+@page
+def clipboard(request: HttpRequest, experiment_id: int) -> HttpResponseBase:
+    """For all experiments of its proposal."""
+    user = user_of(request)
+    found = find_experiment(experiment_id, actor=user.as_actor())
+    try:
+        set_clipboard(found.proposal_id, acting_user=user, allowed=request.POST.get("clipboard", ""))
+    except Invalid as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"What may be copied is set for {found.proposal}. Open desktops reconnect.")
+    return redirect("instances:experiment", experiment_id)
 
 
 def by_reason(entitled: Entitlement) -> list[tuple[str, datetime | None, list[DataGrant]]]:

@@ -7,6 +7,7 @@ export default class Clipboard {
   constructor(panel) {
     this.field = panel.querySelector("textarea");
     this.rfb = null;
+    this.closed = panel.querySelector("[data-clipboard=send]").disabled; // nothing may be copied into it
     this._last = null;
     panel.querySelector("[data-clipboard=send]").addEventListener("click", () => this.send(this.field.value));
     panel.querySelector("[data-clipboard=read]").addEventListener("click", () => this.read());
@@ -43,6 +44,7 @@ export default class Clipboard {
   }
 
   async readIfGranted() {
+    if (this.closed) return;
     const permission = await navigator.permissions?.query({ name: "clipboard-read" }).catch(() => null);
     if (permission?.state === "granted" && document.hasFocus()) await this.read();
   }
