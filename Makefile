@@ -5,7 +5,7 @@ python := .venv/bin/python
 SEEDS ?= 3 4 5
 
 .PHONY: demo test test-openstack test-images check format
-.PHONY: bench bench-broker bench-catalogue bench-lifecycle bench-openstack chaos screenshots lock
+.PHONY: bench bench-broker bench-crowd bench-catalogue bench-lifecycle bench-openstack chaos screenshots lock
 
 demo: ## everything on this machine: installs what is missing, starts, prints an address
 	@scripts/install
@@ -43,6 +43,10 @@ bench: ## how fast an instance starts and how fast the home page is
 bench-broker: ## the broker beside websockify and configurable-http-proxy, ROUNDS times
 	@scripts/install test
 	@$(python) -m tests.bench_broker
+
+bench-crowd: ## 2,000 idle and 50 active desktops in one broker process for MINUTES minutes, a third of them half-dead
+	@scripts/install test
+	@$(python) -m tests.bench_broker.crowd
 
 bench-catalogue: ## how fast a large catalogue is taken over, and lists with it
 	@scripts/install test

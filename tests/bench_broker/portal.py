@@ -16,7 +16,7 @@ from tests.portal import until
 from visa.postgres import EmbeddedPostgres
 
 from .proxies import Running, running
-from .viewer import Viewer
+from .viewer import Viewer, opening
 
 PORTAL = "http://localhost:8000"
 
@@ -37,6 +37,14 @@ class Broker:
         protocols = ["visa-desktop", f"ticket.{_ticket(self._desk, mode=mode)}"]
         origin = f"Origin: {PORTAL}\r\n"
         return Viewer(self.port, protocols=protocols, host=f"localhost:{self.port}", headers=origin)
+
+    def head(self, mode: str) -> bytes:
+        """A browser's request for a seat."""
+        return opening(
+            protocols=["visa-desktop", f"ticket.{_ticket(self._desk, mode=mode)}"],
+            host=f"localhost:{self.port}",
+            headers=f"Origin: {PORTAL}\r\n",
+        )
 
     def enter(self) -> dict[str, str]:
         """The headers with which a browser asks for the web app's pages."""

@@ -22,6 +22,16 @@ def frame(payload: bytes, opcode: int = 2) -> bytes:
     return bytes([0x80 | opcode]) + head + MASK + masked
 
 
+def opening(*, protocols: list[str], host: str, headers: str) -> bytes:
+    """The request that asks for a WebSocket."""
+    path = "/desktop" if len(protocols) > 1 else "/"
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Protocol: {', '.join(protocols)}\r\n{headers}\r\n"
+    ).encode()
+
+
 class Viewer:
     """Connected, and through RFB's handshake."""
 
@@ -30,12 +40,7 @@ class Viewer:
         self.socket.settimeout(60)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = bytearray(1 << 18)
-        path = "/desktop" if len(protocols) > 1 else "/"
-        self.socket.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Protocol: {', '.join(protocols)}\r\n{headers}\r\n".encode()
-        )
+        self.socket.sendall(opening(protocols=protocols, host=host, headers=headers))
         self._rest = b""
         while b"\r\n\r\n" not in self._rest:
             self._fill()
