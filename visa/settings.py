@@ -50,6 +50,9 @@ DATA_ROOT = Path(env.str("VISA_DATA_ROOT", default=str(DATA / "facility"))).reso
 LOST_ACCESS = env.str("VISA_LOST_ACCESS", default="restart")  # an instance whose data may not be seen any more
 if LOST_ACCESS not in ("restart", "stop"):
     raise ValueError("VISA_LOST_ACCESS is restart or stop")
+SHARE_OUTSIDE = env.str("VISA_SHARE_OUTSIDE", default="refuse")  # invitations for people of no team
+if SHARE_OUTSIDE not in ("refuse", "confirm"):
+    raise ValueError("VISA_SHARE_OUTSIDE is refuse or confirm")
 CLIPBOARD = env.str("VISA_CLIPBOARD", default="both")  # where a proposal says nothing else
 if CLIPBOARD not in ("both", "in", "out", "none"):
     raise ValueError("VISA_CLIPBOARD is both, in, out or none")

@@ -4,6 +4,7 @@ from .connection import Connection, Ticket
 from .console import Console
 from .guest import Boot, Guest
 from .instance import Instance, InstanceEvent
+from .invitation import Invitation
 from .lifetime import ExtensionRequest, LifetimeRule, Load
 from .mail import Mail
 from .member import Member
@@ -23,6 +24,7 @@ __all__ = [
     "Guest",
     "Instance",
     "InstanceEvent",
+    "Invitation",
     "LifetimeRule",
     "Load",
     "Mail",

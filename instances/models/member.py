@@ -31,6 +31,7 @@ class Member(models.Model):
 
         TEAM = "team", "In the team of one of its experiments"
         SUPPORT = "support", "Looks after it, and asked"
+        INVITED = "invited", "From outside the teams, with an invitation"
 
     instance = models.ForeignKey(Instance, models.CASCADE, related_name="members")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships", help_text="Their account.")

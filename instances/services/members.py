@@ -85,7 +85,7 @@ def recheck(*, users: Iterable[int], proposals: Iterable[int], because: str, **_
         if member.basis == Member.Basis.SUPPORT:
             if capacity_of(member.user.as_actor(), facts(member.instance)) in (None, Capacity.MEMBER):
                 let_go(member, actor=None, because=f"{member.user.name} does not look after it now", reason=NO_BUSINESS)
-        elif not team_of(member.instance).filter(pk=member.user_id).exists():
+        elif member.basis == Member.Basis.TEAM and not team_of(member.instance).filter(pk=member.user_id).exists():
             let_go(member, actor=None, because=f"{member.user.name} is not in the team any longer", reason=NO_TEAM)
 
 

@@ -32,6 +32,7 @@ def desktop(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
         | {
             # A window beside the first one; what it may is asked with its ticket.
             "monitor": 2 if request.GET.get("monitor") == "2" else None,
+            "in_desktop": True,
             "clipboard": clipboard.allowed_in(instance),
             "ending": ending(instance, within=TIMED),
             "display": DEFAULT | instance.display,

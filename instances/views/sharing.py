@@ -5,14 +5,17 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+from django.contrib import messages
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from auth.access import Actor
-from instances.errors import Invalid
+from instances.errors import Conflict, Invalid
 from instances.models import AccessRequest, Instance, Member
 from instances.models.access_request import Answer
 from instances.models.connection import App, Mode
@@ -20,6 +23,7 @@ from instances.models.instance import Alone
 from instances.policy import Action, may
 from instances.services import answer as answering
 from instances.services import ask as asking
+from instances.services import invite as inviting
 from instances.services import members, presence, requests
 from instances.services import share as sharing
 from instances.services import unshare as unsharing
@@ -60,9 +64,72 @@ def people_of(actor: Actor, instance: Instance) -> dict[str, Any]:
         "kept_from_working": bool(controls) and left != Mode.CONTROL,
         "present": _present(actor, instance) if shown else [],
         "members": list(instance.members.select_related("user")) if shown else [],
+        "invitations": list(inviting.open_ones(instance)) if shares else [],
+        "asks_outside": settings.SHARE_OUTSIDE == "confirm",
         "candidates": members.candidates(instance) if shares else [],
         "accounts": actor.accounts,
     } | asking_of(actor, instance)
+
+
+@require_POST
+@page
+def invite(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
+    """The only page that ever shows the code of an invitation."""
+    actor, typed = user_of(request).as_actor(), request.POST
+    day = typed.get("until", "")
+    until = end_of(day) if day else None
+    try:
+        if day and until is None:
+            raise Invalid({"until": "Choose a day, or leave it empty."})
+        made, code = inviting.invite(
+            instance_id,
+            acting_user=user_of(request),
+            role=typed.get("role", ""),
+            until=until,
+            outside=typed.get("outside") == "yes",
+        )
+    except (Conflict, Invalid) as error:
+        messages.error(request, str(error))
+        return redirect("instances:instance", instance_id)
+    link = f"{settings.PORTAL_URL}{reverse('instances:join')}#{code}"
+    context = context_of(actor, made.instance) | {"invitation": made, "link": link}
+    answer = render(request, "instances/invited.html", context)
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+@require_POST
+@page
+def take_back(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
+    try:
+        which = UUID(request.POST.get("invitation", ""))
+    except ValueError:
+        raise Http404 from None
+    return told(
+        request,
+        lambda: inviting.take_back(which, acting_user=user_of(request)),
+        "The invitation is not valid any more.",
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def join(request: HttpRequest) -> HttpResponseBase:
+    """The code comes in the address's fragment, which browsers send to nobody; a script puts it into the form.
+
+    Without a script it can be typed there.
+    """
+    if not request.user.is_authenticated:
+        return render(request, "instances/join-first.html")
+    wrong = ""
+    if request.method == "POST":
+        try:
+            member = inviting.come_in(request.POST.get("code", "")[:200], acting_user=user_of(request))
+        except Conflict as error:
+            wrong = str(error)
+        else:
+            messages.success(request, f"{member.instance.owner.name} has let you in.")
+            return redirect("instances:instance", member.instance_id)
+    return render(request, "instances/join.html", {"wrong": wrong}, status=409 if wrong else 200)
 
 
 def asking_of(actor: Actor, instance: Instance) -> dict[str, Any]:
