@@ -8,6 +8,7 @@ import os
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.portal import free_ports
 
 from . import pages, portal, proxies
 from .proxies import Running
-from .viewer import Viewer
+from .viewer import Direct, Viewer
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 BULK = 512 << 20
@@ -24,6 +25,8 @@ BURST, SINGLE = 40_000, 2_000
 IDLE = {"websockify": 20, "broker": 300}
 BODY = 200 << 20
 HTTP_SECONDS = 2.0
+FILM = 3.0
+"""Seconds."""
 Figures = dict[str, float]
 Figure = tuple[str, float, float | None]
 """What was measured, the value, and its target: below zero one to reach, otherwise one to stay under.
@@ -85,9 +88,29 @@ def compare(websockify: Running, knock: Callable[[], Viewer], broker: portal.Bro
         ("CPU per pointer event, in bursts, × websockify", ratio(ours, "µs/event in bursts"), 0.10),
         ("the same, one by one", ratio(ours, "µs/event one by one"), None),
     ]
+    films, cores = film(broker)
     idle = idle_memory(broker.process, lambda: broker.sit("control"), IDLE["broker"])
     print(f"an idle connection of websockify: {idle_memory(websockify, knock, IDLE['websockify']):.0f} KB")
-    return [*found, ("idle connection, KB", idle, 64)]
+    return [
+        *found,
+        ("a film of 46 Mbit/s, × direct", films, -0.95),
+        ("the same, % of a core", cores, 3.0),
+        ("idle connection, KB", idle, 64),
+    ]
+
+
+def film(broker: portal.Broker) -> tuple[float, float]:
+    """What arrives through the broker, against what arrives without it; and what that takes of a core, in percent."""
+    rates, cores = [], []
+    for _ in range(ROUNDS):
+        direct, viewer = Direct(broker.rfb), broker.sit("control")
+        before, began = broker.process.processor(), time.perf_counter()
+        through = viewer.watch(FILM)
+        cores.append(100 * (broker.process.processor() - before) / (time.perf_counter() - began))
+        rates.append(through / direct.watch(FILM))
+        viewer.close()
+        direct.close()
+    return statistics.median(rates), statistics.median(cores)
 
 
 def one_round(process: Running, viewer: Viewer) -> Figures:

@@ -24,11 +24,13 @@ PORTAL = "http://localhost:8000"
 class Broker:
     """Doors into one desktop and one web app."""
 
-    def __init__(self, process: Running, port: int) -> None:
+    def __init__(self, process: Running, port: int, rfb: int) -> None:
         from tests import facility as facilities
 
         self.process = process
         self.port = port
+        self.rfb = rfb
+        """Where the desktop itself is."""
         facility = facilities.build()
         self._desk = facilities.instance(facility, facility.ada)
         self._notebook = facilities.instance(facility, facility.ada, environment=facility.jupyter)
@@ -88,7 +90,7 @@ def broker(folder: Path, port: int, *, rfb: int, http: int) -> Iterator[Broker]:
         try:
             with running(command, port, folder / "broker.log", environment) as process:
                 until(lambda: _ready(port), what="the broker to listen")
-                yield Broker(process, port)
+                yield Broker(process, port, rfb)
         finally:
             connection.close()
     finally:
