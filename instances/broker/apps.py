@@ -24,6 +24,7 @@ from .asgi import BodyTooLong, Receive, Scope, Send, answer, forbid, header, sma
 from .database import in_database
 from .endings import GOING_AWAY, Ending
 from .forward import SAFE, forward
+from .lines import Lines
 from .presence import Presence, Seat
 from .sockets import bridge
 from .upstream import DIAL, endpoint_of
@@ -55,6 +56,7 @@ class Apps:
         self._held: dict[str, Held] = {}
         self._asking: dict[tuple[str, str], asyncio.Task[Held | None]] = {}
         self._clients: dict[Endpoint, aiohttp.ClientSession] = {}
+        self._lines: dict[Endpoint, Lines] = {}
         presence.on_end.append(self._drop)
 
     @contextlib.asynccontextmanager
@@ -65,6 +67,8 @@ class Apps:
         finally:
             tidying.cancel()
             await asyncio.gather(tidying, *self._asking.values(), return_exceptions=True)
+            for lines in self._lines.values():
+                lines.close()
             for client in self._clients.values():
                 await client.close()
 
@@ -80,8 +84,9 @@ class Apps:
             if held is None:
                 await _page(send, 403, "This address opens from the portal only.")
                 return
-            client = self._client(held.endpoint)
-            if not await forward(scope, receive, send, seat=held.seat, client=client, endpoint=held.endpoint):
+            where = held.endpoint
+            lines, client = self._lines_to(where), self._client(where)
+            if not await forward(scope, receive, send, seat=held.seat, lines=lines, client=client, endpoint=where):
                 await _page(send, 403, "Your access to this instance has ended.")
         except (DatabaseError, ProviderError) as error:
             log.warning("a request for instance %s could not be judged: %s", key, error)
@@ -190,6 +195,12 @@ class Apps:
             client = self._clients[endpoint] = _session(endpoint)
         return client
 
+    def _lines_to(self, endpoint: Endpoint) -> Lines:
+        lines = self._lines.get(endpoint)
+        if lines is None:
+            lines = self._lines[endpoint] = Lines(endpoint)
+        return lines
+
     def _drop(self, seat: Seat) -> None:
         self._held = {digest: held for digest, held in self._held.items() if held.seat is not seat}
 
@@ -206,6 +217,8 @@ class Apps:
             wanted = {held.endpoint for held in self._held.values()}
             for endpoint in [endpoint for endpoint in self._clients if endpoint not in wanted]:
                 await self._clients.pop(endpoint).close()
+            for endpoint in [endpoint for endpoint in self._lines if endpoint not in wanted]:
+                self._lines.pop(endpoint).close()
 
 
 def _session(endpoint: Endpoint) -> aiohttp.ClientSession:

@@ -1,7 +1,7 @@
 """One HTTP exchange between a browser and an instance, streamed both ways and never kept."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import aiohttp
 from django.conf import settings
@@ -12,10 +12,14 @@ from instances.providers.base import Endpoint
 
 from . import headers
 from .asgi import Receive, Scope, Send, header
+from .headers import Header
+from .lines import Lines
 from .presence import Seat
-from .race import first
+from .race import Cut
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SHORT = 0.5
+"""Seconds: in an exchange that is over sooner nobody needs to look whether the browser has left."""
 
 
 class Upload:
@@ -65,60 +69,113 @@ def upstream_url(scope: Scope, endpoint: Endpoint) -> URL:
 
 
 def upstream_headers(scope: Scope, endpoint: Endpoint) -> CIMultiDict[str]:
-    passed = headers.upwards(
+    passed = _passed(scope, endpoint)
+    return CIMultiDict((name.decode("latin-1"), _text(value)) for name, value in passed)
+
+
+def _passed(scope: Scope, endpoint: Endpoint) -> list[Header]:
+    return headers.upwards(
         scope["headers"],
         host=header(scope, b"host") or "",
         scheme=settings.BROKER_URL.partition(":")[0],
         secret=endpoint.secret,
         reserved=reserved(),
     )
-    return CIMultiDict((name.decode("latin-1"), _text(value)) for name, value in passed)
 
 
 async def forward(
-    scope: Scope, receive: Receive, send: Send, *, seat: Seat, client: aiohttp.ClientSession, endpoint: Endpoint
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    seat: Seat,
+    lines: Lines,
+    client: aiohttp.ClientSession,
+    endpoint: Endpoint,
 ) -> bool:
     """Pass the request on and the response back. False: nothing was answered because the seat has ended.
 
     Raises aiohttp.ClientError, OSError or TimeoutError while there is still an answer to be given.
     """
     upload = Upload(scope, receive, seat)
-    started = False
+    started = left = False
+    watching: asyncio.Task[None] | None = None
 
-    async def exchange() -> bool:
+    async def start(status: int, raw: Iterable[Header]) -> None:
         nonlocal started
+        started = True
+        passed = headers.downwards(raw, reserved=reserved())
+        await send({"type": "http.response.start", "status": status, "headers": passed})
+
+    async def plain() -> None:
+        line = await lines.ask(scope["method"], _target(scope), _passed(scope, endpoint))
+        try:
+            await start(line.status, line.headers)
+            while chunk := await line.some():
+                seat.bytes_out += len(chunk)
+                await send({"type": "http.response.body", "body": chunk, "more_body": not line.complete})
+                if line.complete:
+                    return
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            lines.give_back(line)
+
+    async def with_upload() -> None:
         outgoing = upstream_headers(scope, endpoint)
-        if upload.has_any and upload.length:
+        if upload.length:
             outgoing["Content-Length"] = upload.length
         async with client.request(
             scope["method"],
             upstream_url(scope, endpoint),
             headers=outgoing,
-            data=upload.chunks() if upload.has_any else None,
+            data=upload.chunks(),
             allow_redirects=False,
         ) as response:
-            started = True
-            passed = headers.downwards(response.raw_headers, reserved=reserved())
-            await send({"type": "http.response.start", "status": response.status, "headers": passed})
+            await start(response.status, response.raw_headers)
             async for chunk in response.content.iter_any():
                 seat.bytes_out += len(chunk)
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-        return True
+
+    async def watch() -> None:
+        nonlocal left
+        await upload.browser_leaves()
+        left = True
+        cut.now()
+
+    def begin_watching() -> None:
+        nonlocal watching
+        watching = asyncio.create_task(watch())
 
     seat.used = True
     if scope["method"] not in SAFE:
         seat.touch()
     seat.relays += 1
+    cut = Cut()
+    seat.ended.add_done_callback(cut.now)
+    later = asyncio.get_running_loop().call_later(SHORT, begin_watching)
     try:
-        finished = await first(exchange(), upload.browser_leaves(), until=seat.ended)
+        with cut:
+            await (with_upload() if upload.has_any else plain())
+            return True
+        return left or started
     except (aiohttp.ClientError, OSError, TimeoutError):
         if started:
             return True  # the server cuts an answer that is not complete
         raise
     finally:
+        seat.ended.remove_done_callback(cut.now)
+        later.cancel()
+        if watching:
+            watching.cancel()
         seat.relays -= 1
-    return finished is not None or started
+
+
+def _target(scope: Scope) -> bytes:
+    """What is asked for, as it was asked."""
+    query: bytes = scope["query_string"]
+    path: bytes = scope["raw_path"]
+    return path + b"?" + query if query else path
 
 
 def _text(value: bytes) -> str:

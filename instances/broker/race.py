@@ -22,3 +22,26 @@ async def first(*jobs: Coroutine[Any, Any, T], until: asyncio.Future[Any] | None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Cut:
+    """A block of one task that is left at once when somebody calls `now`; what follows the block goes on."""
+
+    def __init__(self) -> None:
+        self.made = False
+        self._over = False
+
+    def now(self, *_: object) -> None:
+        if not self.made and not self._over:
+            self.made = True
+            self._task.cancel()
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._task = task
+        self._before = task.cancelling()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        self._over = True
+        return self.made and self._task.uncancel() <= self._before and kind is asyncio.CancelledError

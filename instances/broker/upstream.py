@@ -2,7 +2,6 @@
 
 import asyncio
 import hmac
-import ssl
 from functools import partial
 from hashlib import sha256
 from typing import cast
@@ -13,6 +12,7 @@ from instances.services import clouds
 from .database import in_database
 from .handshake import HandshakeFailed, ServerInit, drive, towards_instance
 from .inbox import Inbox
+from .lines import unverified
 from .splice import Splice
 from .tickets import Admission
 
@@ -44,7 +44,7 @@ class Upstream(asyncio.Protocol):
     async def secure(self, certificate: str) -> None:
         """TLS from here on, with whoever has the certificate of that SHA-256 and with nobody else."""
         loop = asyncio.get_running_loop()
-        secured = await loop.start_tls(self._transport, self, _unverified())
+        secured = await loop.start_tls(self._transport, self, unverified())
         assert secured, "a transport that is open"
         self._transport = secured
         shown = secured.get_extra_info("ssl_object").getpeercert(binary_form=True) or b""
@@ -117,11 +117,3 @@ async def shake_hands(upstream: Upstream, endpoint: Endpoint) -> ServerInit:
         send=upstream.send,
         secure=partial(upstream.secure, endpoint.certificate),
     )
-
-
-def _unverified() -> ssl.SSLContext:
-    """Takes any certificate: ours are self-signed, and compared with the one that is expected."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
