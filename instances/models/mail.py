@@ -28,6 +28,7 @@ class Kind(StrEnum):
     SHARED = "shared"
     ACCESS_ASKED = "access_asked"
     ACCESS_GIVEN = "access_given"
+    OFFERED = "offered"
     ALERT = "alert"
     DIGEST = "digest"
     """Made of others, once a day."""

@@ -38,6 +38,7 @@ class Member(models.Model):
     role = models.CharField(max_length=16, choices=Role.choices)
     basis = models.CharField(max_length=16, choices=Basis.choices, default=Basis.TEAM)
     until = models.DateTimeField(null=True, blank=True, help_text="Empty: for as long as the instance exists.")
+    offered = models.DateTimeField(null=True, blank=True, help_text="Its owner wants to hand it over since then.")
     added = models.DateTimeField(default=timezone.now)
     added_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
 

@@ -12,6 +12,7 @@ extension_decided  granted: bool · until: the end that holds now · reason · b
 shared             by · role: "collaborator" or "viewer"
 access_asked       by · capacity: "local contact" · reason                              (to the owner, while away)
 access_given       by · capacity · reason · until                                       (to the owner, while away)
+offered            by                                                                   (to the one it is offered to)
 alert              title: in a few words · text: sentences, a paragraph for each line   (to administrators)
 A fact that is not given is not mentioned. `path` may name the page to lead to, in place of the instance's.
 """

@@ -64,6 +64,7 @@ CHOICES = {
         Choice(Kind.DELETED, "Deleted", "The portal or somebody else has deleted an instance of yours."),
         Choice(Kind.EXTENSION_DECIDED, "More time", "Somebody has decided on your request for more time."),
         Choice(Kind.SHARED, "Shared with you", "Somebody has let you into an instance of theirs."),
+        Choice(Kind.OFFERED, "Handed over to you", "Somebody wants you to take over an instance of theirs."),
         Choice(
             Kind.ACCESS_ASKED,
             "Asked to be let in",

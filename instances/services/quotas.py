@@ -32,12 +32,19 @@ def lock() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('visa.quotas'))")
 
 
-def check(actor: Actor, flavour: Flavour, experiments: Sequence[Experiment], *, again: Instance | None = None) -> None:
+def check(
+    actor: Actor,
+    flavour: Flavour,
+    experiments: Sequence[Experiment],
+    *,
+    again: Instance | None = None,
+    taken: Instance | None = None,
+) -> None:
     """Invalid, with the limit, its use and who can change it, when one more does not fit. Hold `lock`.
 
-    `again`: it exists already, and is to run again.
+    `again`: it exists already, and is to run again. `taken`: it exists already, and `actor` is to be its owner.
     """
-    bounds = bounds_of(actor, experiments, but=again)
+    bounds = bounds_of(actor, experiments, but=again or taken)
     if sentence := refusal(bounds, wanted_by(flavour, new=again is None), who=who_can_change()):
         raise Invalid({"flavour": sentence})
 

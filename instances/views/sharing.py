@@ -24,7 +24,7 @@ from instances.policy import Action, may
 from instances.services import answer as answering
 from instances.services import ask as asking
 from instances.services import invite as inviting
-from instances.services import members, presence, requests
+from instances.services import members, presence, requests, transfer
 from instances.services import share as sharing
 from instances.services import unshare as unsharing
 from instances.services.visibility import facts, find
@@ -64,6 +64,7 @@ def people_of(actor: Actor, instance: Instance) -> dict[str, Any]:
         "kept_from_working": bool(controls) and left != Mode.CONTROL,
         "present": _present(actor, instance) if shown else [],
         "members": list(instance.members.select_related("user")) if shown else [],
+        "offered_to_me": instance.members.filter(user__in=actor.accounts, offered__isnull=False).exists(),
         "invitations": list(inviting.open_ones(instance)) if shares else [],
         "asks_outside": settings.SHARE_OUTSIDE == "confirm",
         "candidates": members.candidates(instance) if shares else [],
@@ -273,6 +274,25 @@ def alone(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
         request,
         lambda: presence.set_alone(instance_id, acting_user=user_of(request), alone=wanted),
         lambda instance: f"Without you they may {Alone(instance.alone).label}.",
+    )
+
+
+@require_POST
+@page
+def offer(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
+    which = _number(request.POST.get("user", "")) or None
+    done = "They are told, and decide." if which else "It is not offered to anybody any longer."
+    return told(request, lambda: transfer.offer(instance_id, acting_user=user_of(request), user=which), done)
+
+
+@require_POST
+@page
+def take_over(request: HttpRequest, instance_id: UUID) -> HttpResponseBase:
+    user = user_of(request)
+    if request.POST.get("answer") != "yes":
+        return told(request, lambda: transfer.decline(instance_id, acting_user=user), "You do not take it over.")
+    return told(
+        request, lambda: transfer.accept(instance_id, acting_user=user), "{} is yours now. Start it when you like."
     )
 
 

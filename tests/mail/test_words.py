@@ -28,6 +28,7 @@ FACTS: dict[Kind, dict[str, Any]] = {
         "reason": "The beam is gone",
         "until": "2026-12-24T14:00:00Z",
     },
+    Kind.OFFERED: {"by": "Bob Maes"},
     Kind.ALERT: {"title": "A cloud is silent", "text": "It has not answered for 10 minutes.\nNothing was deleted."},
     Kind.DIGEST: {},
 }
