@@ -1,7 +1,8 @@
 """What the buttons do: one service each, and a sentence for whoever pressed them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from instances.services.visibility import find
 
 from .common import page, user_of
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 STATUS: dict[type[InstanceError], int] = {NotFound: 404, Denied: 403, Conflict: 409, Invalid: 422}
 
 
@@ -130,7 +132,8 @@ def told(
         instance = act()
     except (Conflict, Invalid) as error:
         if htmx:
-            return _toast(str(error), "danger", status=_status(error))
+            wrong = error.fields if isinstance(error, Invalid) else {}
+            return _toast(str(error), "danger", status=_status(error), invalid=wrong)
         messages.error(request, str(error))
         return redirect(_back(request))
     sentence = done.format(instance.name) if isinstance(done, str) else done(instance)
@@ -144,10 +147,14 @@ def told(
     return HttpResponse(status=204, headers={"HX-Redirect": target}) if htmx else redirect(target)
 
 
-def _toast(sentence: str, level: str, *, status: int) -> HttpResponse:
-    return HttpResponse(
-        status=status, headers={"HX-Trigger": json.dumps({"toast": {"text": sentence, "level": level}})}
-    )
+def _toast(
+    sentence: str, level: str, *, status: int, invalid: Mapping[str, str] = MappingProxyType({})
+) -> HttpResponse:
+    """Said in a corner of the page, and what is wrong with a form beside its fields: see fields.js."""
+    said: dict[str, object] = {"toast": {"text": sentence, "level": level}}
+    if invalid:
+        said["invalid"] = dict(invalid)
+    return HttpResponse(status=status, headers={"HX-Trigger": json.dumps(said)})
 
 
 def _status(error: InstanceError) -> int:

@@ -70,6 +70,26 @@ def test_an_invitation_is_shown_once_and_kept_nowhere(desk: Instance, facility: 
     assert client.post(f"/instances/{desk.pk}/invite/", {"role": "owner"}).status_code == 302
 
 
+def test_what_is_wrong_with_a_form_stands_beside_its_field_and_nothing_typed_is_lost(
+    desk: Instance, facility: Facility, browse: Browse
+) -> None:
+    page = browse(facility.ada)
+    page.goto(f"/instances/{desk.pk}/")
+    page.locator("#share-role").select_option("collaborator")
+    page.locator("#share-until").fill("2020-01-01")
+    page.get_by_role("button", name="Share", exact=True).click()
+    field = page.locator("#share-until")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_have_accessible_description("Choose a day that is not over.")
+    expect(field).to_be_focused()
+    expect(page.locator("#share-role")).to_have_value("collaborator")
+    assert not Member.objects.exists()
+    field.fill("2120-01-01")
+    page.get_by_role("button", name="Share", exact=True).click()
+    expect(page.get_by_text("Bob Maes may watch and work in it now.")).to_be_visible()
+    assert Member.objects.get().user == facility.bob
+
+
 def test_a_link_is_taken_back(desk: Instance, facility: Facility, browse: Browse, signed_in: As) -> None:
     signed_in(facility.ada).post(f"/instances/{desk.pk}/invite/", {"role": "viewer"})
     page = browse(facility.ada)

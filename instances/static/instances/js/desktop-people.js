@@ -1,5 +1,6 @@
 // Who is in the desktop. The server writes the list; here it is asked for anew when somebody came, left, or may
 // something else, and said aloud. Events: `mode` {mode}, `asked` {name} once for each request to be let in.
+import { showInvalid } from "./fields.js";
 import { toast } from "./toasts.js";
 
 const WAYS = { control: "in control", watch: "watching", jupyter: "in JupyterLab" };
@@ -70,6 +71,7 @@ export default class People extends EventTarget {
     }).catch(() => null);
     const told = JSON.parse(response?.headers.get("HX-Trigger") ?? "{}").toast;
     toast(told?.text ?? "The portal could not do this. Try again in a moment.", told?.level ?? "danger");
+    if (showInvalid(form, response?.headers.get("HX-Trigger"))) return; // what was typed stays, to be mended
     document.activeElement?.blur();
     this.load();
   }

@@ -1,4 +1,5 @@
 // `data-quiet` forms are sent without leaving the page; `data-once` forms cannot be sent twice.
+import { clearInvalid, showInvalid } from "./fields.js";
 import { refreshInstance } from "./refresh.js";
 import { toast } from "./toasts.js";
 
@@ -12,7 +13,9 @@ document.addEventListener("submit", async (event) => {
   if (!form.matches("[data-quiet]")) return;
   event.preventDefault();
   const action = form.getAttribute("action");
+  clearInvalid(form);
   await window.htmx.ajax("POST", action, { source: form, swap: "none" });
+  if (form.querySelector("[aria-invalid]")) return; // what was typed stays, to be mended
   const [, instance] = action.match(/\/instances\/([0-9a-f-]{36})\//) ?? [];
   if (instance) refreshInstance(instance);
 });
@@ -24,8 +27,11 @@ addEventListener("pageshow", () => {
   }
 });
 
-document.addEventListener("htmx:responseError", ({ detail: { xhr } }) => {
-  if (xhr.getResponseHeader("HX-Trigger")) return;
+document.addEventListener("htmx:responseError", ({ detail: { xhr, elt } }) => {
+  const told = xhr.getResponseHeader("HX-Trigger");
+  const form = elt.closest("form[data-quiet]");
+  if (told && form) showInvalid(form, told);
+  if (told) return;
   if (xhr.status === 404) toast("It is not there any more.", "danger");
   else if (xhr.status === 403) toast("You may not do this. If the page was open for long, reload it.", "danger");
   else toast(`The portal could not do this (${xhr.status}). Nothing was lost. Try again in a moment.`, "danger");
