@@ -59,6 +59,7 @@ class Line(asyncio.Protocol):
         self._framed = self._head_over = False
         self._bodiless = bodiless
         self._asked = True
+        self._left = self._length = 0
         self._parser = httptools.HttpResponseParser(self)
         self._transport.write(head)
 
@@ -118,6 +119,25 @@ class Line(asyncio.Protocol):
         if not self._asked or self.complete:  # nobody asked for this
             self.close()
             return
+        if self._left:  # in the middle of a body whose length is known there is nothing to parse
+            self._take(data)
+        else:
+            self._parse(data)
+        if self._held > AHEAD and not self._paused and not self.complete:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def _take(self, data: bytes) -> None:
+        if len(data) > self._left:  # it says more than it was asked
+            self.reusable = False
+            data = data[: self._left]
+        self._left -= len(data)
+        self.on_body(data)
+        if not self._left:
+            self.on_message_complete()
+
+    def _parse(self, data: bytes) -> None:
         if not self._head_over:
             self._head += len(data)
         try:
@@ -130,10 +150,8 @@ class Line(asyncio.Protocol):
             self._fail("an endless head")
         if self._failure:
             self._transport.abort()
-        if self._held > AHEAD and not self._paused and not self.complete:
-            self._paused = True
-            self._transport.pause_reading()
-        self._wake()
+        elif self._head_over and not self.complete and self._length:
+            self._left = self._length - self._held
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lost = True
@@ -158,7 +176,10 @@ class Line(asyncio.Protocol):
         if self.status < 200:
             self.headers = []  # "early hints" and the like; the answer follows
             return
-        self._framed = any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+        said = dict(self.headers)
+        self._framed = b"content-length" in said or b"transfer-encoding" in said
+        if b"transfer-encoding" not in said:
+            self._length = int(said.get(b"content-length", 0))
         self._head_over = True
         if self._bodiless:
             self.complete = True

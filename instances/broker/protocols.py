@@ -1,12 +1,14 @@
 """uvicorn's protocols with the bounds that they leave out, and with a way around its messages for desktops."""
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 
+from .cork import Corked
 from .endings import GOING_AWAY
 from .frames import PING, BadFrame, pong
 from .wire import EXTENSION, LOST, Wire
@@ -20,6 +22,14 @@ class BoundedHttp(HttpToolsProtocol):
     """Bounds the bytes of a request's head, which the parser would collect for as long as they come."""
 
     _head = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.transport = cast(asyncio.Transport, Corked(transport))
+
+    def handle_websocket_upgrade(self) -> None:
+        self.transport = cast(Corked, self.transport).transport
+        super().handle_websocket_upgrade()
 
     def data_received(self, data: bytes) -> None:
         if self._head >= 0:

@@ -26,6 +26,7 @@ MAX_MESSAGE = 16 << 20
 PING, PONG = 10.0, 15.0
 """Seconds between pings, and for the answer: a laptop whose lid was closed frees its seat within 25 s."""
 GRACE = 8
+_KEY = re.compile("[0-9a-f]{32}")
 log = logging.getLogger(__name__)
 
 
@@ -91,8 +92,8 @@ class Broker:
 
 def instance_key(host: str) -> str | None:
     """The 32 digits of `<instance key>.<APPS_HOST>`, or None for every other host."""
-    found = re.fullmatch(r"([0-9a-f]{32})\." + re.escape(settings.APPS_HOST), host)
-    return found[1] if found else None
+    key, dot, rest = host.partition(".")
+    return key if rest == settings.APPS_HOST and _KEY.fullmatch(key) else None
 
 
 def configuration(host: str, port: int, *, workers: int = 1) -> uvicorn.Config:
