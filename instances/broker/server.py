@@ -92,7 +92,7 @@ class Broker:
 
 def instance_key(host: str) -> str | None:
     """The 32 digits of `<instance key>.<APPS_HOST>`, or None for every other host."""
-    key, dot, rest = host.partition(".")
+    key, _, rest = host.partition(".")
     return key if rest == settings.APPS_HOST and _KEY.fullmatch(key) else None
 
 
