@@ -2,6 +2,10 @@
 
 import asyncio
 
+from .pour import Poured
+
+SINK = "visa.sink"
+"""The name under which an application finds the Corked that its answer goes to."""
 MERGED = 1 << 16
 """Up to here it is cheaper to copy the two together than to write them as two."""
 
@@ -19,6 +23,8 @@ class Corked:
         self.get_extra_info = transport.get_extra_info
 
     def write(self, data: bytes) -> None:
+        if isinstance(data, Poured):  # it has left already
+            return
         held = self._held
         if held:
             self._held = b""

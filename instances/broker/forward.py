@@ -12,8 +12,10 @@ from instances.providers.base import Endpoint
 
 from . import headers
 from .asgi import Receive, Scope, Send, header
+from .cork import SINK, Corked
 from .headers import Header
 from .lines import Lines
+from .pour import Poured
 from .presence import Seat
 from .race import Cut
 
@@ -107,6 +109,14 @@ async def forward(
         passed = headers.downwards(raw, reserved=reserved())
         await send({"type": "http.response.start", "status": status, "headers": passed})
 
+    sink: Corked = scope["extensions"][SINK]["transport"]
+    poured = 0
+
+    def count(moved: int) -> None:
+        nonlocal poured
+        poured += moved
+        seat.bytes_out += moved
+
     async def plain() -> None:
         line = await lines.ask(scope["method"], _target(scope), _passed(scope, endpoint))
         try:
@@ -115,6 +125,9 @@ async def forward(
                 seat.bytes_out += len(chunk)
                 await send({"type": "http.response.body", "body": chunk, "more_body": not line.complete})
                 if line.complete:
+                    return
+                if await line.pour_into(sink, count):
+                    await send({"type": "http.response.body", "body": Poured(poured)})
                     return
             await send({"type": "http.response.body", "body": b""})
         finally:

@@ -8,7 +8,7 @@ import asyncio
 import hmac
 import ssl
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import cast
 
@@ -16,7 +16,9 @@ import httptools
 
 from instances.providers.base import Endpoint
 
+from .cork import Corked
 from .headers import Header
+from .pour import WORTH_IT, can_pour, pour
 
 DIAL = 10.0
 MAX_HEAD = 1 << 16
@@ -81,6 +83,26 @@ class Line(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
         return data
+
+    async def pour_into(self, sink: Corked, moved: Callable[[int], None]) -> bool:
+        """Move what is left of a long body without looking at it; False where that is not possible now.
+
+        Raises Interrupted when the instance ends before it is complete.
+        """
+        if self._left < WORTH_IT or self._pieces:
+            return False
+        sink.flush()
+        if not can_pour(self._transport, sink.transport):
+            return False
+        if not self._paused:
+            self._transport.pause_reading()
+        self._paused = False
+        left, self._left = self._left, 0
+        if not await pour(self._transport, sink.transport, left, moved):
+            raise Interrupted("the instance closed the connection", begun=True)
+        self.on_message_complete()
+        self._transport.resume_reading()
+        return True
 
     def close(self) -> None:
         self.reusable = False

@@ -8,7 +8,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 
-from .cork import Corked
+from .cork import SINK, Corked
 from .endings import GOING_AWAY
 from .frames import PING, BadFrame, pong
 from .wire import EXTENSION, LOST, Wire
@@ -41,6 +41,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head = 0
+        self.scope["extensions"] = {SINK: {"transport": self.transport}}
 
     def on_headers_complete(self) -> None:
         self._head = -1

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -20,6 +21,7 @@ from instances.states import State
 from tests.facility import Facility
 from tests.facility import instance as another
 
+from .test_desktop import loop_of
 from .world import PORTAL, Broker, WebApp
 
 KERNEL = "v1.kernel.websocket.jupyter.org"
@@ -192,6 +194,52 @@ async def test_tens_of_megabytes_go_up_and_down_unchanged(
             f"{broker.origin(notebook)}/download?size={40 * MB}{how}", headers={"Cookie": cookie}
         )
         assert len(await answer.read()) == 40 * MB
+
+
+async def test_a_long_answer_of_known_length_is_poured_and_arrives_unchanged(
+    broker: Broker, browser: aiohttp.ClientSession, notebook: Instance, cookie: str, app: WebApp
+) -> None:
+    app.body = secrets.token_bytes(MB) * 32 + b"the end"
+    for _ in range(2):  # over the same connections
+        answer = await browser.get(f"{broker.origin(notebook)}/body", headers={"Cookie": cookie})
+        assert hashlib.sha256(await answer.read()).digest() == hashlib.sha256(app.body).digest()
+        assert (await browser.get(f"{broker.origin(notebook)}/echo", headers={"Cookie": cookie})).status == 200
+    row = await in_database(Connection.objects.get)
+    beat = broker.application.presence.beat()
+    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(beat, loop_of(broker)))
+    assert (await in_database(Connection.objects.get)).bytes_out - row.bytes_out > 60 * MB
+
+
+async def test_a_long_answer_that_breaks_off_is_not_taken_for_a_whole_one(
+    broker: Broker, browser: aiohttp.ClientSession, notebook: Instance, cookie: str, app: WebApp
+) -> None:
+    app.body, app.cut = bytes(32 * MB), 20 * MB
+    answer = await browser.get(f"{broker.origin(notebook)}/body", headers={"Cookie": cookie})
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await answer.read()
+
+
+async def test_a_revocation_ends_a_long_answer_within_a_second(
+    broker: Broker, browser: aiohttp.ClientSession, notebook: Instance, cookie: str, app: WebApp
+) -> None:
+    app.body = bytes(256 * MB)
+    answer = await browser.get(f"{broker.origin(notebook)}/body", headers={"Cookie": cookie})
+    await answer.content.readexactly(2 * MB)
+    await in_database(announce, "close", instance=str(notebook.pk), reason="enough")
+    revoked = time.monotonic()
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await answer.read()
+    assert time.monotonic() - revoked < 1.5
+
+
+async def test_a_slow_reader_of_a_long_answer_holds_the_instance_back(
+    broker: Broker, browser: aiohttp.ClientSession, notebook: Instance, cookie: str, app: WebApp
+) -> None:
+    app.body = bytes(256 * MB)
+    answer = await browser.get(f"{broker.origin(notebook)}/body", headers={"Cookie": cookie})
+    await asyncio.sleep(1)
+    assert app.sent < 24 * MB
+    answer.close()
 
 
 async def test_a_slow_reader_holds_the_instance_back(

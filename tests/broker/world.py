@@ -226,6 +226,8 @@ class WebApp:
         self.requests: list[web.Request] = []
         self.received = 0
         self.sent = 0
+        self.body = b""
+        self.cut = 1 << 40
         self.gone = asyncio.Event()
 
     @contextlib.asynccontextmanager
@@ -235,6 +237,7 @@ class WebApp:
         app.router.add_post("/sleepy", self.sleepy)
         app.router.add_get("/download", self.download)
         app.router.add_get("/endless", self.endless)
+        app.router.add_get("/body", self.whole)
         app.router.add_get("/socket", self.socket)
         app.router.add_get("/api/kernels/{kernel}/channels", self.socket)
         app.router.add_get("/cookies", self.cookies)
@@ -276,6 +279,18 @@ class WebApp:
         while self.sent < size:
             await answer.write(bytes(min(1 << 16, size - self.sent)))
             self.sent += min(1 << 16, size - self.sent)
+        return answer
+
+    async def whole(self, request: web.Request) -> web.StreamResponse:
+        """`body`, with its length; as far as `cut`."""
+        answer = web.StreamResponse(headers={"Content-Length": str(len(self.body))})
+        await answer.prepare(request)
+        for at in range(0, min(len(self.body), self.cut), 1 << 18):
+            await answer.write(self.body[at : at + (1 << 18)])
+            self.sent += 1 << 18
+        if self.cut < len(self.body):
+            assert request.transport
+            request.transport.abort()
         return answer
 
     async def endless(self, request: web.Request) -> web.StreamResponse:
