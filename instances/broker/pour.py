@@ -60,7 +60,7 @@ async def _pump(source: int, sink: int, out: int, into: int, left: int, moved: C
     waiting, turn = 0, 0  # bytes in the pipe, bytes since everybody had a turn
     while left or waiting:
         empty = False
-        if left and waiting < PIPE // 2:
+        while left and waiting < PIPE and not empty:
             try:
                 taken = os.splice(source, into, min(left, PIPE - waiting), flags=_NOW)
                 if not taken:
