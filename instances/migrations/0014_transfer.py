@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='member',
             name='offered',
-            field=models.DateTimeField(blank=True, help_text='Since when its owner wants to hand it over to them.', null=True),
+            field=models.DateTimeField(blank=True, help_text='Its owner wants to hand it over since then.', null=True),
         ),
         migrations.AlterField(
             model_name='mail',

@@ -134,6 +134,7 @@ def test_a_ticket_of_the_session_is_worth_nothing_afterwards(
     before, after = (connect(desk.pk, acting_user=owner, app="desktop", session=digest).ticket for _ in range(2))
     visa = tickets.Visitor("127.0.0.1", "tests")
     assert tickets.redeem(before, app="desktop", broker="b", visitor=visa).session == digest
+    assert [message["topic"] for message in heard()] == ["people"]  # somebody came
     tell(visitor, independent.sign(claims(independent), algorithm="ES256"))
     with pytest.raises(TicketRefused):
         tickets.redeem(after, app="desktop", broker="b", visitor=visa)
