@@ -258,6 +258,8 @@ def _for_anyone(experiment: ExperimentFacts, now: datetime, table: Table) -> Cla
     because = f"{experiment.proposal} is open data, released on {day(experiment.released)} as doi:{experiment.doi}"
     layout = table.layout_of(experiment.instrument)
     raw = [folder for folder, kind in layout if kind is Kind.RAW]
+    if not raw:
+        return Claim(None, None, f"{because}, but it has no folder of raw data here.")
     return Claim(None, None, because, tuple(_grant(experiment, folder, Mode.READ, because, None) for folder in raw))
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from auth.data import STANDARD_TABLE, ExperimentFacts, Held, Mode, Part, entitlement
 
+from .test_data_properties import table_of
+
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -84,3 +86,13 @@ def test_of_two_parts_each_folder_gets_the_wider_with_its_own_reason() -> None:
 
 def test_only_a_principal_investigator_may_grant_others() -> None:
     assert [part for part, row in STANDARD_TABLE.rows.items() if row.may_grant_others] == [Part.PRINCIPAL_INVESTIGATOR]
+
+
+def test_open_data_without_a_folder_of_raw_data_says_so() -> None:
+    table = table_of({"layouts": {"mine": {"PROCESSED": "processed"}}, "layout": "mine", "open_data": "read"})
+    released = experiment(released=NOW.date() - DAY, doi="10.1/x")
+    entitled = entitlement(released, [], now=NOW, table=table)
+    assert not entitled
+    assert entitled.because.endswith(
+        "is open data, released on 22 November 2026 as doi:10.1/x, but it has no folder of raw data here."
+    )
